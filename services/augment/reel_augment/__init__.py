@@ -1,0 +1,1 @@
+"""The six scikit-image variants of every web picture."""

@@ -1,0 +1,1 @@
+"""Predictions from the exported graph; no torch."""

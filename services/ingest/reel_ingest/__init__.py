@@ -1,0 +1,1 @@
+"""Frames from films and pictures from the web, into object storage."""

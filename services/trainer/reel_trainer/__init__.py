@@ -1,0 +1,1 @@
+"""Leak-free dataset versions, staged fastai training, evaluation, export."""
