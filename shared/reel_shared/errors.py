@@ -1,0 +1,119 @@
+"""Every refusal and failure a person or a job may meet, with its HTTP status and problem type (RFC 9457).
+
+Raised anywhere; turned into problem details by the web app factory and into ``job.error`` by the task base.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class ReelError(Exception):
+    """Base: ``detail`` says what is wrong and what to do, in one sentence."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong here"
+    retryable: ClassVar[bool] = False
+    """Whether running the same job again may help."""
+
+    def __init__(self, detail: str = "", **extra: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.extra = extra
+
+    def problem(self) -> dict[str, Any]:
+        """Return the problem-details object, without ``instance`` and ``request_id``."""
+        return {
+            "type": f"urn:reelsight:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            **self.extra,
+        }
+
+
+class BadRequest(ReelError):
+    status, code, title = 400, "bad-request", "The request cannot be read"
+
+
+class BadPicture(BadRequest):
+    code, title = "bad-picture", "The picture cannot be used"
+
+
+class BadMovie(BadRequest):
+    code, title = "bad-movie", "The film cannot be used"
+
+
+class Unauthorized(ReelError):
+    status, code, title = 401, "unauthorized", "An API key is needed"
+
+
+class Forbidden(ReelError):
+    status, code, title = 403, "forbidden", "The API key may not do this"
+
+
+class NotFound(ReelError):
+    status, code, title = 404, "not-found", "There is no such thing"
+
+
+class Conflict(ReelError):
+    status, code, title = 409, "conflict", "The state does not allow this"
+
+
+class TooLarge(ReelError):
+    status, code, title = 413, "too-large", "Too large"
+
+
+class UnsupportedType(ReelError):
+    status, code, title = 415, "unsupported-type", "This kind of file is not accepted"
+
+
+class Unprocessable(ReelError):
+    status, code, title = 422, "unprocessable", "The request does not fit"
+
+
+class TooManyRequests(ReelError):
+    status, code, title = 429, "too-many-requests", "Too many requests"
+
+
+class Unavailable(ReelError):
+    """A part that the work needs is away for now; trying again later may help."""
+
+    status, code, title = 503, "unavailable", "A needed part is not available"
+    retryable = True
+
+
+class StorageUnavailable(Unavailable):
+    code, title = "storage-unavailable", "Object storage is not available"
+
+
+class DatabaseUnavailable(Unavailable):
+    code, title = "database-unavailable", "The database is not available"
+
+
+class NoModel(Unavailable):
+    code, title = "no-model", "No model is active yet"
+    retryable = False
+
+
+class Corrupt(ReelError):
+    """Bytes in storage do not match their recorded hash."""
+
+    code, title = "corrupt-object", "A stored file is damaged"
+
+
+class JobTimeout(ReelError):
+    status, code, title = 504, "timeout", "The job ran out of time"
+
+
+class AttemptsExhausted(ReelError):
+    code, title = "attempts-exhausted", "The job was tried as often as its kind allows"
+
+
+class Canceled(Exception):
+    """The job's owner asked it to stop. Not an error."""
+
+
+class LeaseLost(Exception):
+    """Another worker owns the job now; whatever this one still holds must not be written."""

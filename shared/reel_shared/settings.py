@@ -1,0 +1,112 @@
+"""Every setting, one class per concern; the only reader of the environment (``REEL_*``).
+
+Nested by double underscores: ``REEL_DATABASE__URL``, ``REEL_S3__ENDPOINT``. Services call ``settings()``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Database(BaseModel):
+    url: str = "sqlite:///reelsight.db"
+    pool_size: int = 5
+    patience_seconds: float = Field(default=60.0, description="how long a job waits for a database that is away")
+
+
+class Redis(BaseModel):
+    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    visibility_timeout_seconds: int = 6 * 3600
+
+
+class S3(BaseModel):
+    endpoint: str = Field(default="127.0.0.1:9000", description="host:port")
+    public_endpoint: str | None = Field(default=None, description="host:port that browsers reach; in presigned links")
+    access_key: str = "reelsight"
+    secret_key: SecretStr = SecretStr("reelsight")
+    bucket: str = "reelsight"
+    region: str = "us-east-1"
+    secure: bool = False
+    url_lifetime_seconds: int = 3600
+    patience_seconds: float = Field(default=60.0, description="how long a job waits for storage that is away")
+
+
+class Jobs(BaseModel):
+    """The figures behind the promises about jobs; tests shorten them."""
+
+    lease_seconds: float = 30.0
+    heartbeat_seconds: float = 10.0
+    reaper_seconds: float = 5.0
+    resend_seconds: float = Field(default=10.0, description="a queued job that nobody claimed is sent again after this")
+    retry_base_seconds: float = 2.0
+    retry_max_seconds: float = 300.0
+    queue_ttl_seconds: float = Field(default=7 * 86400.0, description="a job not started by then fails with timeout")
+    drain_seconds: float = Field(default=25.0, description="from SIGTERM until a running job gives its lease back")
+    time_limit_seconds: float | None = Field(default=None, description="overrides every kind's time limit")
+    hard_limit_grace_seconds: float = 30.0
+
+
+class Limits(BaseModel):
+    """Bounds on what is let in; published at ``GET /v1/limits``."""
+
+    picture_bytes: int = 20 * 2**20
+    picture_pixels: int = 40_000_000
+    upload_bytes: int = 20 * 2**30
+    json_bytes: int = 2 * 2**20
+    archive_members: int = 20_000
+    archive_bytes: int = 4 * 2**30
+    page_size: int = 200
+
+
+class Web(BaseModel):
+    host: str = "127.0.0.1"
+    port: int = 8000
+    public_demo: bool = Field(default=True, description="the demo page answers without an API key")
+    secret: SecretStr = Field(default=SecretStr(""), description="signs sign-in cookies; empty: sign-in is off")
+    idempotency_hours: float = 24.0
+
+
+class Ingest(BaseModel):
+    allowed_hosts: list[str] = Field(
+        default=[], description="host:port that may be fetched although private: the demo's own picture server"
+    )
+    openverse_url: str = "https://api.openverse.org"
+    openverse_token: SecretStr = SecretStr("")
+    user_agent: str = "Reelsight/0.1 (+https://github.com/reelsight/reelsight)"
+    fetch_seconds: float = Field(default=30.0, description="from the first byte asked for to the last one received")
+    fetches_per_host_per_second: float = 5.0
+
+
+class Inference(BaseModel):
+    precision: str = Field(default="f32", description="OpenVINO inference precision: f32 or bf16")
+    lanes: int = Field(default=0, description="0: one per core of the CPU quota")
+    max_batch: int = 4
+    queue: int = Field(default=64, description="requests waiting beyond this are refused with 429")
+    model_poll_seconds: float = 2.0
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="REEL_", env_nested_delimiter="__", extra="ignore", frozen=True)
+
+    service: str = "reelsight"
+    data_dir: Path = Field(default=Path(".data"), description="scratch space of workers, home of the embedded servers")
+    log_level: str = "INFO"
+    log_json: bool = True
+    metrics_port: int = Field(default=0, description="where a worker serves /metrics; 0: nowhere")
+    database: Database = Database()
+    redis: Redis = Redis()
+    s3: S3 = S3()
+    jobs: Jobs = Jobs()
+    limits: Limits = Limits()
+    web: Web = Web()
+    ingest: Ingest = Ingest()
+    inference: Inference = Inference()
+
+
+@cache
+def settings() -> Settings:
+    return Settings()
