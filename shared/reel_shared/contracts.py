@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Label = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="class name, as in folder names")]
+Label = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="class name, as in folder names")
+]
 DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 ObjectKey = Annotated[str, Field(pattern=r"^[a-z]+/[A-Za-z0-9_./-]{1,400}$", description="key in the bucket")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -57,7 +59,9 @@ class ExtractFramesRequest(Model):
     label: Label
     title: str = Field(default="", max_length=200, description="the film's name, for people")
     key: ObjectKey = Field(description="where the film lies in the bucket")
-    every_frames: int | None = Field(default=None, ge=1, description="take one frame in so many; 48 unless said")
+    every_frames: int | None = Field(
+        default=None, ge=1, description="take one frame in so many; 48 unless said"
+    )
     every_seconds: float | None = Field(default=None, gt=0, description="or one frame in so many seconds")
     start_seconds: float = Field(default=0.0, ge=0)
     end_seconds: float | None = Field(default=None, gt=0)
@@ -66,9 +70,12 @@ class ExtractFramesRequest(Model):
     keep_aspect: bool = Field(default=True, description="fit inside width x height; else stretch to it")
     quality: int = Field(default=90, ge=1, le=100, description="JPEG quality")
     crop_borders: Literal["auto", "none"] | int = Field(
-        default="auto", description="measure constant black bars and cut them; or cut so many pixels on each side"
+        default="auto",
+        description="measure constant black bars and cut them; or cut so many pixels on each side",
     )
-    near_distance: int = Field(default=4, ge=0, le=16, description="pHash bits within which a frame is a duplicate")
+    near_distance: int = Field(
+        default=4, ge=0, le=16, description="pHash bits within which a frame is a duplicate"
+    )
 
     @model_validator(mode="after")
     def _one_step(self) -> ExtractFramesRequest:
@@ -111,11 +118,15 @@ class CollectPicturesRequest(Model):
     label: Label
     provider: Literal["openverse", "urls", "folder", "zip"] = "openverse"
     query: str = Field(default="", max_length=200)
-    style: str = Field(default="", max_length=40, description="what the query asked for: fanart, sketch, drawing, …")
+    style: str = Field(
+        default="", max_length=40, description="what the query asked for: fanart, sketch, drawing, …"
+    )
     urls: list[str] = Field(default_factory=list, max_length=5000)
     key: ObjectKey | None = Field(default=None, description="the zip in the bucket")
     folder: str = Field(default="", description="a prefix in the bucket, for the provider `folder`")
-    licence: str = Field(default="", max_length=100, description="of urls, folder and zip pictures, when known")
+    licence: str = Field(
+        default="", max_length=100, description="of urls, folder and zip pictures, when known"
+    )
     attribution: str = Field(default="", max_length=500)
     limit: int = Field(default=200, ge=1, le=5000)
     near_distance: int = Field(default=6, ge=0, le=16)
@@ -162,7 +173,9 @@ class BuildDatasetVersionRequest(Model):
     train_sources: list[Source] = Field(default=[Source.MOVIE, Source.WEB], min_length=1)
     variants: bool = Field(default=True, description="train on the six variants too")
     valid_fraction: float = Field(default=0.2, gt=0, lt=1)
-    near_distance: int = Field(default=6, ge=0, le=16, description="pHash bits that keep two pictures on one side")
+    near_distance: int = Field(
+        default=6, ge=0, le=16, description="pHash bits that keep two pictures on one side"
+    )
     seed: int = 42
 
 
@@ -173,7 +186,9 @@ class SplitCertificate(Model):
     shared_scenes: int
     shared_lineages: int
     near_duplicates_across: int
-    nearest_distance_across: int | None = Field(description="smallest pHash distance between train and valid, bits")
+    nearest_distance_across: int | None = Field(
+        description="smallest pHash distance between train and valid, bits"
+    )
     near_distance: int
     groups: int
     warnings: list[str] = Field(default_factory=list)
@@ -191,7 +206,8 @@ class TrainModelRequest(Model):
     dataset_version_id: str
     recipe: str = Field(default="article", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")
     weights: str = Field(
-        default="recipe", description="recipe | none | package | torchvision | a key of a safetensors file in the bucket"
+        default="recipe",
+        description="recipe | none | package | torchvision | a key of a safetensors file in the bucket",
     )
     seed: int = 42
     activate: bool = Field(default=False, description="serve the model when it is done")
@@ -225,7 +241,9 @@ class TrainModelResult(Model):
     precision: Literal["fp32", "fp16", "bf16"] = Field(description="the effective one")
     device: str
     stages: list[StageResult]
-    metrics: dict[str, Metrics] = Field(description="all | movie | web | web:<style> -> metrics on validation originals")
+    metrics: dict[str, Metrics] = Field(
+        description="all | movie | web | web:<style> -> metrics on validation originals"
+    )
     epochs: list[dict[str, float | str]] = Field(description="one row per epoch")
     files: dict[str, StoredFile]
     seconds: float
@@ -272,7 +290,9 @@ class Explanation(Model):
     probability: float
     gradcam: StoredFile | None = None
     guided: StoredFile | None = None
-    border_share: float | None = Field(default=None, description="share of the heat in the outer tenth of the picture")
+    border_share: float | None = Field(
+        default=None, description="share of the heat in the outer tenth of the picture"
+    )
 
 
 class ExplainPictureResult(Model):

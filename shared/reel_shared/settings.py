@@ -15,7 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Database(BaseModel):
     url: str = "sqlite:///reelsight.db"
     pool_size: int = 5
-    patience_seconds: float = Field(default=60.0, description="how long a job waits for a database that is away")
+    patience_seconds: float = Field(
+        default=60.0, description="how long a job waits for a database that is away"
+    )
 
 
 class Redis(BaseModel):
@@ -25,7 +27,9 @@ class Redis(BaseModel):
 
 class S3(BaseModel):
     endpoint: str = Field(default="127.0.0.1:9000", description="host:port")
-    public_endpoint: str | None = Field(default=None, description="host:port that browsers reach; in presigned links")
+    public_endpoint: str | None = Field(
+        default=None, description="host:port that browsers reach; in presigned links"
+    )
     access_key: str = "reelsight"
     secret_key: SecretStr = SecretStr("reelsight")
     bucket: str = "reelsight"
@@ -41,11 +45,17 @@ class Jobs(BaseModel):
     lease_seconds: float = 30.0
     heartbeat_seconds: float = 10.0
     reaper_seconds: float = 5.0
-    resend_seconds: float = Field(default=10.0, description="a queued job that nobody claimed is sent again after this")
+    resend_seconds: float = Field(
+        default=10.0, description="a queued job that nobody claimed is sent again after this"
+    )
     retry_base_seconds: float = 2.0
     retry_max_seconds: float = 300.0
-    queue_ttl_seconds: float = Field(default=7 * 86400.0, description="a job not started by then fails with timeout")
-    drain_seconds: float = Field(default=25.0, description="from SIGTERM until a running job gives its lease back")
+    queue_ttl_seconds: float = Field(
+        default=7 * 86400.0, description="a job not started by then fails with timeout"
+    )
+    drain_seconds: float = Field(
+        default=25.0, description="from SIGTERM until a running job gives its lease back"
+    )
     time_limit_seconds: float | None = Field(default=None, description="overrides every kind's time limit")
     hard_limit_grace_seconds: float = 30.0
 
@@ -66,18 +76,23 @@ class Web(BaseModel):
     host: str = "127.0.0.1"
     port: int = 8000
     public_demo: bool = Field(default=True, description="the demo page answers without an API key")
-    secret: SecretStr = Field(default=SecretStr(""), description="signs sign-in cookies; empty: sign-in is off")
+    secret: SecretStr = Field(
+        default=SecretStr(""), description="signs sign-in cookies; empty: sign-in is off"
+    )
     idempotency_hours: float = 24.0
 
 
 class Ingest(BaseModel):
     allowed_hosts: list[str] = Field(
-        default=[], description="host:port that may be fetched although private: the demo's own picture server"
+        default=[],
+        description="host:port that may be fetched although private: the demo's own picture server",
     )
     openverse_url: str = "https://api.openverse.org"
     openverse_token: SecretStr = SecretStr("")
     user_agent: str = "Reelsight/0.1 (+https://github.com/reelsight/reelsight)"
-    fetch_seconds: float = Field(default=30.0, description="from the first byte asked for to the last one received")
+    fetch_seconds: float = Field(
+        default=30.0, description="from the first byte asked for to the last one received"
+    )
     fetches_per_host_per_second: float = 5.0
 
 
@@ -90,10 +105,14 @@ class Inference(BaseModel):
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="REEL_", env_nested_delimiter="__", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="REEL_", env_nested_delimiter="__", extra="ignore", frozen=True
+    )
 
     service: str = "reelsight"
-    data_dir: Path = Field(default=Path(".data"), description="scratch space of workers, home of the embedded servers")
+    data_dir: Path = Field(
+        default=Path(".data"), description="scratch space of workers, home of the embedded servers"
+    )
     log_level: str = "INFO"
     log_json: bool = True
     metrics_port: int = Field(default=0, description="where a worker serves /metrics; 0: nowhere")

@@ -1,0 +1,72 @@
+"""The Celery application: queues, delivery settings, and ``send``, which rings the bell for one job.
+
+Messages are JSON and hold a job id, nothing else. The database says what is to be done; see ``runner``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from celery import Celery
+from kombu import Queue
+from kombu.exceptions import OperationalError
+
+from reel_shared.contracts import KINDS, QUEUES
+from reel_shared.errors import Unavailable
+from reel_shared.settings import settings
+
+
+@cache
+def celery_app() -> Celery:
+    redis = settings().redis
+    app = Celery("reelsight", broker=redis.url.get_secret_value(), set_as_current=False)
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_queues=[Queue(name) for name in QUEUES],
+        task_create_missing_queues=False,
+        worker_prefetch_multiplier=1,
+        worker_redirect_stdouts=False,
+        worker_hijack_root_logger=False,
+        worker_enable_remote_control=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": redis.visibility_timeout_seconds,
+            # kombu looks for undelivered messages every interval x throttle seconds; its default is 100 s.
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+            "socket_connect_timeout": 2,
+            "socket_timeout": 10,
+            "socket_keepalive": True,
+            "health_check_interval": 15,
+        },
+    )
+    return app
+
+
+def send(kind: str, job_id: str) -> None:
+    """Ring the bell for one job.
+
+    Raises:
+        Unavailable: the broker does not answer; the outbox keeps the message.
+    """
+    try:
+        celery_app().send_task(kind, args=[job_id], queue=KINDS[kind].queue, retry=False)
+    except (OperationalError, ConnectionError, TimeoutError) as error:
+        raise Unavailable("The queue does not answer; the job is kept and will be sent later.") from error
+
+
+def waiting_messages(queue: str) -> int:
+    """How many messages lie in the broker's queue, not counting those already handed to a worker."""
+    try:
+        with celery_app().connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            return int(channel.client.llen(queue))
+    except (OperationalError, ConnectionError, TimeoutError) as error:
+        raise Unavailable("The queue does not answer.") from error

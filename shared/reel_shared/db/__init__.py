@@ -1,0 +1,1 @@
+"""The database: engine, transactions, tables, migrations. Everything else says what to read or write."""

@@ -1,0 +1,54 @@
+"""Dataset versions and models: what trainings read and make, and which model serves."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from reel_shared.db.models.base import Base, utcnow
+
+
+class DatasetVersion(Base):
+    """Immutable: the manifest in the bucket is the content, this row finds it."""
+
+    __tablename__ = "dataset_versions"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    dataset: Mapped[str] = mapped_column(String(64), index=True)
+    manifest: Mapped[dict[str, Any]]
+    manifest_sha256: Mapped[str] = mapped_column(String(64))
+    classes: Mapped[list[Any]]
+    counts: Mapped[dict[str, Any]]
+    certificate: Mapped[dict[str, Any]]
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class TrainedModel(Base):
+    __tablename__ = "models"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    dataset_version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"))
+    architecture: Mapped[str] = mapped_column(String(64))
+    recipe: Mapped[str] = mapped_column(String(64))
+    card: Mapped[dict[str, Any]]
+    files: Mapped[dict[str, Any]]
+    """File name -> StoredFile; `model.json`, `weights.safetensors`, `model.onnx`."""
+    metrics: Mapped[dict[str, Any]]
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+    __table_args__ = (Index("ix_models_created", "created_at", "id"),)
+
+
+class ModelAlias(Base):
+    """A name that points at one model; `active` is the one that serves. Promotion is one UPDATE."""
+
+    __tablename__ = "model_aliases"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
+    updated_at: Mapped[datetime] = mapped_column(default=utcnow)

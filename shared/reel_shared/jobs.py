@@ -1,0 +1,346 @@
+"""The job state machine, the only writer of ``jobs`` rows: submit, claim, heartbeat, progress, cancel, end.
+
+Delivery of a message never means permission: a claim takes a lease with a fencing token, and every later
+write names that token. APIs call ``submit`` and ``cancel``, the runner the rest, the reaper ``expire``.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from reel_shared import contracts
+from reel_shared.db.models import Job, JobEvent, OutboxMessage, utcnow
+from reel_shared.errors import AttemptsExhausted, Conflict, JobTimeout, LeaseLost, NotFound, ReelError
+from reel_shared.ids import new_id
+from reel_shared.pipelines import follow_ups
+from reel_shared.settings import settings
+
+
+class State(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELING = "canceling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED})
+SUBMITTED = "reel_submitted"
+"""Where a session keeps the ids of the jobs submitted in it; they are sent once it has committed."""
+LIVE = frozenset({State.RUNNING, State.CANCELING})
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one job until it is lost; ``token`` fences every write."""
+
+    job_id: str
+    token: str
+    kind: str
+    attempt: int
+    max_attempts: int
+    request: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a job leaves: its result, and the rows to write in the transaction that finishes it."""
+
+    result: contracts.Model
+    write: Callable[[Session], None] | None = None
+
+
+def submit(
+    session: Session,
+    kind: contracts.Kind,
+    request: contracts.Model,
+    *,
+    owner: str = "",
+    labels: dict[str, Any] | None = None,
+    parent_id: str | None = None,
+) -> Job:
+    """Add a queued job and its outbox message to the caller's transaction."""
+    job = Job(
+        id=new_id("job"),
+        kind=kind.name,
+        queue=kind.queue,
+        state=State.QUEUED,
+        attempt=0,
+        max_attempts=kind.max_attempts,
+        request=request.model_dump(mode="json"),
+        owner=owner,
+        labels=labels or {},
+        parent_id=parent_id,
+    )
+    session.add(job)
+    session.flush()
+    session.add(OutboxMessage(job_id=job.id, kind=kind.name))
+    session.info.setdefault(SUBMITTED, []).append(job.id)
+    _event(session, job.id, State.QUEUED)
+    return job
+
+
+def get(session: Session, job_id: str) -> Job:
+    job = session.get(Job, job_id)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return job
+
+
+def claim(session: Session, job_id: str) -> Lease | None:
+    """Take the job if it waits or its lease ran out; None when another worker has it or it has ended."""
+    now, token = utcnow(), new_id("lease")
+    free = sa.or_(Job.lease_until.is_(None), Job.lease_until < now)
+    row = session.execute(
+        sa.update(Job)
+        .where(
+            Job.id == job_id,
+            sa.or_(Job.state == State.QUEUED, sa.and_(Job.state == State.RUNNING, free)),
+            sa.or_(Job.not_before.is_(None), Job.not_before <= now),
+            Job.attempt < Job.max_attempts,
+        )
+        .values(
+            state=State.RUNNING,
+            attempt=Job.attempt + 1,
+            version=Job.version + 1,
+            started_at=sa.func.coalesce(Job.started_at, sa.bindparam("now", now, type_=Job.started_at.type)),
+            not_before=None,
+            lease_token=token,
+            lease_until=_lease_end(now),
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        .returning(Job.kind, Job.attempt, Job.max_attempts, Job.request)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    if row is None:
+        return None
+    session.execute(sa.delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
+    _event(session, job_id, State.RUNNING, attempt=row.attempt)
+    return Lease(job_id, token, row.kind, row.attempt, row.max_attempts, row.request)
+
+
+def heartbeat(session: Session, lease: Lease) -> State:
+    """Extend the lease and return the job's state, ``running`` or ``canceling``.
+
+    Raises:
+        LeaseLost: another worker owns the job, or it has ended.
+    """
+    return _update(session, lease, lease_until=_lease_end(utcnow()))
+
+
+def progress(
+    session: Session, lease: Lease, done: int, total: int | None = None, *, unit: str = "", message: str = ""
+) -> State:
+    """Record numeric progress, extending the lease too; returns the state like ``heartbeat``."""
+    return _update(
+        session,
+        lease,
+        lease_until=_lease_end(utcnow()),
+        progress_done=done,
+        progress_total=total,
+        progress_unit=unit,
+        progress_message=message[:300],
+        version=Job.version + 1,
+    )
+
+
+def metric(session: Session, lease: Lease, data: dict[str, Any]) -> None:
+    """Append a row of figures, such as one epoch, to the job's events."""
+    _update(session, lease, version=Job.version + 1)
+    session.add(JobEvent(job_id=lease.job_id, type="metric", data=data))
+
+
+def succeed(session: Session, lease: Lease, outcome: Outcome) -> State:
+    """End the job with its result, its rows and the jobs that follow it, all or nothing.
+
+    A job whose cancel wish came first ends as canceled and writes no rows.
+    """
+    state = _update(session, lease)
+    if state == State.CANCELING:
+        return end_canceled(session, lease)
+    result = outcome.result.model_dump(mode="json")
+    _end(session, lease.job_id, State.SUCCEEDED, result=result)
+    if outcome.write is not None:
+        outcome.write(session)
+    job = get(session, lease.job_id)
+    for kind, request in follow_ups(lease.kind, lease.request, result):
+        submit(session, kind, request, owner=job.owner, labels=job.labels, parent_id=job.id)
+    return State.SUCCEEDED
+
+
+def fail(session: Session, lease: Lease, error: ReelError) -> State:
+    """End the job with its error, or, when running it again may help, let it wait for its next attempt."""
+    state = _update(session, lease)
+    if state == State.CANCELING:
+        return end_canceled(session, lease)
+    if error.retryable and lease.attempt < lease.max_attempts:
+        wait = backoff(lease.attempt)
+        _give_back(session, lease.job_id, not_before=utcnow() + timedelta(seconds=wait))
+        _event(session, lease.job_id, State.RUNNING, retry_in=round(wait, 1), error=error.problem())
+        return State.RUNNING
+    _end(session, lease.job_id, State.FAILED, error={**error.problem(), "attempts": lease.attempt})
+    return State.FAILED
+
+
+def end_canceled(session: Session, lease: Lease) -> State:
+    _update(session, lease)
+    _end(session, lease.job_id, State.CANCELED)
+    return State.CANCELED
+
+
+def release(session: Session, lease: Lease) -> None:
+    """Give the lease back unharmed (the worker drains): the attempt does not count."""
+    state = _update(session, lease)
+    if state == State.CANCELING:
+        end_canceled(session, lease)
+        return
+    _give_back(session, lease.job_id, attempt=Job.attempt - 1)
+    _event(session, lease.job_id, State.RUNNING, released=True)
+
+
+def cancel(session: Session, job_id: str) -> Job:
+    """Cancel a waiting job at once; ask a running one to stop. Asking twice changes nothing.
+
+    Raises:
+        Conflict: the job has ended otherwise.
+    """
+    waiting = sa.or_(
+        Job.state == State.QUEUED, sa.and_(Job.state == State.RUNNING, Job.lease_until.is_(None))
+    )
+    if _compare_and_set(session, job_id, waiting, state=State.CANCELING):
+        _end(session, job_id, State.CANCELED)
+    elif _compare_and_set(session, job_id, Job.state == State.RUNNING, state=State.CANCELING):
+        _event(session, job_id, State.CANCELING)
+    job = get(session, job_id)
+    session.refresh(job)
+    if job.state in (State.SUCCEEDED, State.FAILED):
+        raise Conflict(f"The job has already {job.state}; there is nothing left to cancel.", state=job.state)
+    return job
+
+
+def replay(session: Session, job_id: str) -> Job:
+    """Submit a failed or canceled job's request anew, as a new job that names the old one.
+
+    Raises:
+        Conflict: the job has not ended, or it succeeded.
+    """
+    old = get(session, job_id)
+    if old.state not in (State.FAILED, State.CANCELED):
+        raise Conflict(f"The job is {old.state}; only a failed or canceled one can be tried again.")
+    kind = contracts.KINDS[old.kind]
+    request = kind.request.model_validate(old.request)
+    return submit(session, kind, request, owner=old.owner, labels={**old.labels, "replay_of": old.id})
+
+
+def expire(session: Session, *, now: datetime | None = None) -> int:
+    """Put jobs whose lease ran out back to waiting, end exhausted and long-waiting ones; returns how many."""
+    now = now or utcnow()
+    dead = sa.and_(Job.state.in_(LIVE), Job.lease_until < now)
+    spent = sa.and_(Job.state == State.RUNNING, Job.lease_until.is_(None), Job.attempt >= Job.max_attempts)
+    old = sa.and_(
+        Job.state == State.QUEUED, Job.created_at < now - timedelta(seconds=settings().jobs.queue_ttl_seconds)
+    )
+    rows = session.scalars(
+        sa.select(Job).where(sa.or_(dead, spent, old)).with_for_update(skip_locked=True)
+    ).all()
+    for job in rows:
+        _expire_one(session, job)
+    return len(rows)
+
+
+def _expire_one(session: Session, job: Job) -> None:
+    if job.state == State.CANCELING:
+        _end(session, job.id, State.CANCELED)
+    elif job.state == State.QUEUED:
+        error: ReelError = JobTimeout("No worker took the job in time; check that its service is running.")
+        _end(session, job.id, State.FAILED, error=error.problem())
+    elif job.attempt >= job.max_attempts:
+        error = AttemptsExhausted(
+            f"The worker died {job.attempt} times while running this job; the last one was {job.worker}."
+        )
+        _end(session, job.id, State.FAILED, error={**error.problem(), "attempts": job.attempt})
+    else:
+        _event(session, job.id, State.RUNNING, lease_expired=True, worker=job.worker, attempt=job.attempt)
+        _give_back(session, job.id)
+
+
+def backoff(attempt: int) -> float:
+    """Seconds to wait before the next attempt: exponential with full jitter on its upper half."""
+    jobs = settings().jobs
+    ceiling = min(jobs.retry_max_seconds, jobs.retry_base_seconds * 2.0 ** (attempt - 1))
+    return ceiling * random.uniform(0.5, 1.0)
+
+
+def _lease_end(now: datetime) -> datetime:
+    return now + timedelta(seconds=settings().jobs.lease_seconds)
+
+
+def _update(session: Session, lease: Lease, **values: Any) -> State:
+    """Write under the fencing token; with no values only check it, locking the row."""
+    state = session.execute(
+        sa.update(Job)
+        .where(Job.id == lease.job_id, Job.lease_token == lease.token, Job.state.in_(LIVE))
+        .values(**(values or {"lease_token": lease.token}))
+        .returning(Job.state)
+        .execution_options(synchronize_session=False)
+    ).scalar_one_or_none()
+    if state is None:
+        raise LeaseLost(lease.job_id)
+    return State(state)
+
+
+def _compare_and_set(session: Session, job_id: str, condition: Any, **values: Any) -> bool:
+    found = session.execute(
+        sa.update(Job)
+        .where(Job.id == job_id, condition)
+        .values(version=Job.version + 1, **values)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    return found is not None
+
+
+def _end(session: Session, job_id: str, state: State, **values: Any) -> None:
+    session.execute(
+        sa.update(Job)
+        .where(Job.id == job_id)
+        .values(
+            state=state,
+            finished_at=utcnow(),
+            lease_token=None,
+            lease_until=None,
+            version=Job.version + 1,
+            **values,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    session.execute(sa.delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
+    _event(session, job_id, state, terminal=True, error=values.get("error"))
+
+
+def _give_back(session: Session, job_id: str, **values: Any) -> None:
+    """Leave the job running without a lease, with a message due so that a worker claims it again."""
+    session.execute(
+        sa.update(Job)
+        .where(Job.id == job_id)
+        .values(lease_token=None, lease_until=None, version=Job.version + 1, **values)
+        .execution_options(synchronize_session=False)
+    )
+    kind = session.execute(sa.select(Job.kind).where(Job.id == job_id)).scalar_one()
+    session.merge(OutboxMessage(job_id=job_id, kind=kind, not_before=values.get("not_before")))
+
+
+def _event(session: Session, job_id: str, state: State, *, terminal: bool = False, **data: Any) -> None:
+    payload = {"state": state, **{key: value for key, value in data.items() if value is not None}}
+    session.add(JobEvent(job_id=job_id, type="state", data=payload, terminal=terminal))

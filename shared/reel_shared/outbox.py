@@ -1,0 +1,172 @@
+"""Sends what was committed, and sends again what was lost: the outbox, and the reaper that watches leases.
+
+``ring_submitted`` runs after each commit in the process that submitted; ``Reaper`` runs as a process of its own,
+one leader at a time, so that Redis may be wiped and workers may die without losing an accepted job.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+
+import sqlalchemy as sa
+import structlog
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+from sqlalchemy.orm import Session
+
+from reel_shared import jobs
+from reel_shared.celery_app import send, waiting_messages
+from reel_shared.contracts import QUEUES
+from reel_shared.db.engine import reading, transaction
+from reel_shared.db.models import IdempotencyRecord, Job, Lock, OutboxMessage, utcnow
+from reel_shared.errors import DatabaseUnavailable, Unavailable
+from reel_shared.ids import new_id
+from reel_shared.settings import settings
+from reel_shared.telemetry import WAITING
+
+log = structlog.get_logger(__name__)
+BATCH = 500
+BROKER_ERRORS = (Unavailable, KombuError, RedisError, OSError)
+
+
+def ring_submitted(session: Session) -> None:
+    """Send the jobs that the session has just committed. A broker that is away only delays them."""
+    job_ids = session.info.pop(jobs.SUBMITTED, [])
+    try:
+        for start in range(0, len(job_ids), BATCH):
+            _send_rows(job_ids[start : start + BATCH])
+    except (*BROKER_ERRORS, DatabaseUnavailable) as error:
+        log.warning("outbox.delayed", jobs=len(job_ids), reason=str(error))
+
+
+sa.event.listen(Session, "after_commit", ring_submitted)
+
+
+def _send_rows(job_ids: Sequence[str]) -> None:
+    """Send first and mark after: a crash in between sends twice, which a claim makes harmless."""
+    sent: list[str] = []
+    with reading() as session:
+        rows = session.execute(
+            sa.select(OutboxMessage.job_id, OutboxMessage.kind).where(OutboxMessage.job_id.in_(job_ids))
+        ).all()
+    try:
+        for job_id, kind in rows:
+            send(kind, job_id)
+            sent.append(job_id)
+    finally:
+        if sent:
+            with transaction() as session:
+                session.execute(sa.update(Job).where(Job.id.in_(sent)).values(sent_at=utcnow()))
+                session.execute(sa.delete(OutboxMessage).where(OutboxMessage.job_id.in_(sent)))
+
+
+class Reaper:
+    """One loop: expire leases, put lost jobs back into the outbox, send what is due."""
+
+    def __init__(self) -> None:
+        self.owner = new_id("wrk")
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                if self._lead():
+                    self.step()
+            except (*BROKER_ERRORS, DatabaseUnavailable) as error:
+                log.warning("reaper.waits", reason=str(error))
+            self.stopping.wait(settings().jobs.reaper_seconds)
+
+    def step(self) -> None:
+        with transaction() as session:
+            expired = jobs.expire(session)
+        if expired:
+            log.warning("reaper.expired", jobs=expired)
+        self._find_lost()
+        self._send_due()
+        self._forget()
+
+    def _lead(self) -> bool:
+        """Take or extend the leader's lock; False while another reaper holds it."""
+        now = utcnow()
+        until = now + timedelta(seconds=3 * settings().jobs.reaper_seconds + 5)
+        with transaction() as session:
+            taken = session.execute(
+                sa.update(Lock)
+                .where(Lock.name == "reaper", sa.or_(Lock.owner == self.owner, Lock.until < now))
+                .values(owner=self.owner, until=until)
+                .returning(Lock.name)
+            ).one_or_none()
+            if taken is None and session.get(Lock, "reaper") is None:
+                session.add(Lock(name="reaper", owner=self.owner, until=until))
+                return True
+        return taken is not None
+
+    def _find_lost(self) -> None:
+        """Find waiting jobs whose message is gone: the broker holds fewer messages than jobs wait."""
+        now = utcnow()
+        waiting = sa.and_(
+            sa.or_(
+                Job.state == jobs.State.QUEUED,
+                sa.and_(Job.state == jobs.State.RUNNING, Job.lease_until.is_(None)),
+            ),
+            Job.id.not_in(sa.select(OutboxMessage.job_id)),
+        )
+        late = Job.sent_at < now - timedelta(seconds=settings().jobs.resend_seconds)
+        for queue in QUEUES:
+            with reading() as session:
+                count = session.scalar(
+                    sa.select(sa.func.count()).select_from(Job).where(waiting, Job.queue == queue)
+                )
+            WAITING.labels(queue=queue).set(count or 0)
+            if not count or waiting_messages(queue) >= count:
+                continue
+            with transaction() as session:
+                lost = session.execute(
+                    sa.select(Job.id, Job.kind)
+                    .where(waiting, Job.queue == queue, sa.or_(late, Job.sent_at.is_(None)))
+                    .order_by(Job.created_at)
+                    .limit(BATCH)
+                ).all()
+                for job_id, kind in lost:
+                    session.merge(OutboxMessage(job_id=job_id, kind=kind))
+            if lost:
+                log.warning("reaper.resends", queue=queue, jobs=len(lost))
+
+    def _send_due(self) -> None:
+        while True:
+            with reading() as session:
+                due = session.scalars(
+                    sa.select(OutboxMessage.job_id)
+                    .where(sa.or_(OutboxMessage.not_before.is_(None), OutboxMessage.not_before <= utcnow()))
+                    .order_by(OutboxMessage.created_at)
+                    .limit(BATCH)
+                ).all()
+            if due:
+                _send_rows(due)
+            if len(due) < BATCH:
+                return
+
+    def _forget(self) -> None:
+        oldest = utcnow() - timedelta(hours=settings().web.idempotency_hours)
+        with transaction() as session:
+            session.execute(sa.delete(IdempotencyRecord).where(IdempotencyRecord.created_at < oldest))
+
+
+def main() -> None:
+    """Run the reaper until SIGTERM or SIGINT."""
+    from reel_shared.telemetry import configure_logging, serve_metrics
+
+    configure_logging()
+    serve_metrics()
+    reaper = Reaper()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: reaper.stopping.set())
+    log.info("reaper.ready")
+    reaper.run()
+
+
+if __name__ == "__main__":
+    main()

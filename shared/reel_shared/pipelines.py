@@ -1,0 +1,35 @@
+"""Which job follows which, as data. ``jobs.succeed`` submits what stands here in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from reel_shared import contracts
+from reel_shared.contracts import COLLECT_PICTURES, MAKE_VARIANTS, JsonObject, Kind, Model
+
+
+class Step(NamedTuple):
+    after: Kind
+    then: Kind
+    when: Callable[[JsonObject, JsonObject], bool]
+    """Given the finished job's request and result."""
+    request: Callable[[JsonObject, JsonObject], Model]
+
+
+PIPELINE: tuple[Step, ...] = (
+    Step(
+        after=COLLECT_PICTURES,
+        then=MAKE_VARIANTS,
+        when=lambda request, result: request["augment"] and result["counts"]["kept"] > 0,
+        request=lambda request, result: contracts.MakeVariantsRequest(
+            dataset=request["dataset"], label=request["label"], collection_id=result["collection_id"]
+        ),
+    ),
+)
+
+
+def follow_ups(kind: str, request: dict[str, Any], result: dict[str, Any]) -> Iterator[tuple[Kind, Model]]:
+    for step in PIPELINE:
+        if step.after.name == kind and step.when(request, result):
+            yield step.then, step.request(request, result)

@@ -1,0 +1,219 @@
+"""Runs one job in a worker: claim, heartbeat, the service's function, and the end, whatever happens between.
+
+``tasks.py`` of each service registers its functions with ``@task(KIND)``; nothing else talks to Celery.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from celery.signals import worker_shutting_down
+
+from reel_shared import jobs
+from reel_shared.celery_app import celery_app
+from reel_shared.contracts import Kind, Model
+from reel_shared.db.engine import transact, transaction
+from reel_shared.errors import Canceled, DatabaseUnavailable, JobTimeout, LeaseLost, ReelError, Unavailable
+from reel_shared.jobs import Lease, Outcome, State
+from reel_shared.settings import settings
+from reel_shared.telemetry import JOB_SECONDS, JOBS
+
+log = structlog.get_logger(__name__)
+RequestT = TypeVar("RequestT", bound=Model)
+PROGRESS_EVERY_SECONDS = 0.5
+EXIT_HARD_LIMIT = 70
+
+draining_since: float | None = None
+"""When SIGTERM came, on the monotonic clock."""
+
+
+class Drained(Exception):
+    """The worker stops; the job goes back unharmed."""
+
+
+@worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    global draining_since
+    draining_since = draining_since or time.monotonic()
+
+
+class Context:
+    """What a job's function may do besides its work: report, and notice that it should stop."""
+
+    def __init__(self, lease: Lease, *, time_limit: float) -> None:
+        self.lease = lease
+        self.scratch = Path(tempfile.mkdtemp(prefix=f"{lease.job_id}-", dir=_scratch_root()))
+        self._limit = time_limit
+        self._started = time.monotonic()
+        self._reported = 0.0
+        self._state = State.RUNNING
+        self._lost = False
+
+    @property
+    def job_id(self) -> str:
+        return self.lease.job_id
+
+    def check(self) -> None:
+        """Raise when the job should stop. Call it between batches.
+
+        Raises:
+            Canceled: the owner asked for it.
+            LeaseLost: another worker has the job.
+            JobTimeout: the kind's time limit is over.
+            Drained: the worker was told to stop and the grace is over.
+        """
+        if self._lost:
+            raise LeaseLost(self.job_id)
+        if self._state == State.CANCELING:
+            raise Canceled
+        if self.running_seconds > self._limit:
+            raise JobTimeout(f"The job ran longer than its limit of {self._limit:g} s.")
+        if draining_since and time.monotonic() - draining_since > settings().jobs.drain_seconds:
+            raise Drained
+
+    def progress(self, done: int, total: int | None = None, *, unit: str = "", message: str = "") -> None:
+        """Report numeric progress, at most twice a second, and ``check``."""
+        now = time.monotonic()
+        if now - self._reported >= PROGRESS_EVERY_SECONDS or (total is not None and done >= total):
+            self._reported = now
+            self._write(
+                lambda session: jobs.progress(session, self.lease, done, total, unit=unit, message=message)
+            )
+        self.check()
+
+    def metric(self, **data: Any) -> None:
+        """Append a row of figures to the job's events."""
+        transact(lambda session: jobs.metric(session, self.lease, data))
+        self.check()
+
+    def beat(self) -> None:
+        self._write(lambda session: jobs.heartbeat(session, self.lease))
+
+    @property
+    def running_seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    @property
+    def over_hard_limit(self) -> bool:
+        return self.running_seconds > self._limit + settings().jobs.hard_limit_grace_seconds
+
+    def _write(self, write: Callable[[Any], State]) -> None:
+        try:
+            with transaction() as session:
+                self._state = write(session)
+        except LeaseLost:
+            self._lost = True
+        except DatabaseUnavailable:
+            # The lease may run out meanwhile; whoever claims the job then wins, and the token fences this one.
+            log.warning("job.heartbeat_missed", job=self.job_id)
+
+
+JobFunction = Callable[[Context, RequestT], Outcome]
+
+
+class Heartbeat(threading.Thread):
+    """Extends the lease beside the work, and ends a process whose job ignores its time limit."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self.context = context
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        while not self.done.wait(settings().jobs.heartbeat_seconds):
+            self.context.beat()
+            if self.context.over_hard_limit:
+                self._kill()
+
+    def _kill(self) -> None:
+        error = JobTimeout("The job ran longer than its limit and did not stop when asked.")
+        log.error("job.hard_limit", job=self.context.job_id)
+        try:
+            transact(lambda session: jobs.fail(session, self.context.lease, error))
+        finally:
+            os._exit(EXIT_HARD_LIMIT)  # the supervisor starts the worker again
+
+
+def run_job(kind: Kind, function: JobFunction[Any], job_id: str) -> State | None:
+    """Claim the job and run ``function`` on it; None when the job is not this worker's to run."""
+    lease = transact(lambda session: jobs.claim(session, job_id))
+    if lease is None:
+        log.info("job.not_claimed", job=job_id)
+        return None
+    context = Context(lease, time_limit=settings().jobs.time_limit_seconds or kind.time_limit)
+    heartbeat = Heartbeat(context)
+    with structlog.contextvars.bound_contextvars(job=job_id, kind=kind.name, attempt=lease.attempt):
+        log.info("job.started")
+        heartbeat.start()
+        try:
+            state = _attempt(kind, function, context)
+        finally:
+            heartbeat.done.set()
+            shutil.rmtree(context.scratch, ignore_errors=True)
+            JOB_SECONDS.labels(kind=kind.name).observe(context.running_seconds)
+        JOBS.labels(kind=kind.name, state=state or "lost").inc()
+        log.info("job.ended", state=state or "lost", seconds=round(context.running_seconds, 2))
+    return state
+
+
+def _attempt(kind: Kind, function: JobFunction[Any], context: Context) -> State | None:
+    lease = context.lease
+    try:
+        outcome = function(context, kind.request.model_validate(lease.request))
+        return transact(lambda session: jobs.succeed(session, lease, outcome))
+    except LeaseLost:
+        return None
+    except Exception as error:
+        return _end_badly(lease, error)
+
+
+def _end_badly(lease: Lease, error: Exception) -> State | None:
+    try:
+        if isinstance(error, Canceled):
+            return transact(lambda session: jobs.end_canceled(session, lease))
+        if isinstance(error, Drained):
+            transact(lambda session: jobs.release(session, lease))
+            return State.RUNNING
+        known = _known(error)
+        return transact(lambda session: jobs.fail(session, lease, known))
+    except LeaseLost:
+        return None
+
+
+def _known(error: Exception) -> ReelError:
+    if isinstance(error, ReelError):
+        log.warning("job.failed", code=error.code, detail=error.detail)
+        return error
+    log.exception("job.crashed")
+    if isinstance(error, ConnectionError | TimeoutError):
+        return Unavailable("A part that the job needs did not answer.")
+    return ReelError("The job met an error that it does not know; the worker's log has the story.")
+
+
+def task(
+    kind: Kind,
+) -> Callable[[Callable[[Context, RequestT], Outcome]], Callable[[Context, RequestT], Outcome]]:
+    """Register a function as what runs jobs of ``kind``."""
+
+    def register(function: Callable[[Context, RequestT], Outcome]) -> Callable[[Context, RequestT], Outcome]:
+        def run(job_id: str) -> None:
+            run_job(kind, function, job_id)
+
+        celery_app().task(run, name=kind.name)
+        return function
+
+    return register
+
+
+def _scratch_root() -> Path:
+    root = settings().data_dir / "scratch"
+    root.mkdir(parents=True, exist_ok=True)
+    return root

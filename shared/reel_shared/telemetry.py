@@ -1,0 +1,61 @@
+"""Logs (structlog: JSON, or coloured on a terminal) and Prometheus metrics, set up once per process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from structlog.typing import Processor
+
+from reel_shared.settings import settings
+
+JOBS = Counter("reel_jobs", "Transitions of jobs that a worker saw", ["kind", "state"])
+JOB_SECONDS = Histogram(
+    "reel_job_seconds",
+    "From claim to end of an attempt",
+    ["kind"],
+    buckets=(0.05, 0.2, 1, 5, 20, 60, 300, 1800, 7200, 36000),
+)
+WAITING = Gauge("reel_jobs_waiting", "Jobs that wait for a worker, seen by the reaper", ["queue"])
+REQUEST_SECONDS = Histogram("reel_request_seconds", "HTTP requests", ["method", "route", "status"])
+
+
+def configure_logging() -> None:
+    """Send structlog and the standard library's logs to stderr in one format."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    json = settings().log_json or not sys.stderr.isatty()
+    renderer: Processor = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings().log_level)
+    for noisy in ("httpx", "httpcore", "urllib3", "celery.bootsteps", "kombu", "amqp"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def serve_metrics() -> None:
+    """Serve ``/metrics`` of a worker on ``REEL_METRICS_PORT``; 0 serves none."""
+    if settings().metrics_port:
+        start_http_server(settings().metrics_port)

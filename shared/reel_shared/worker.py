@@ -1,0 +1,28 @@
+"""The worker process of a service: one job at a time in one process; replicas make it more.
+
+Each service's ``worker.py`` imports its ``tasks`` and calls ``main`` with the name of its queue.
+"""
+
+from __future__ import annotations
+
+from reel_shared.celery_app import celery_app
+from reel_shared.settings import settings
+from reel_shared.telemetry import configure_logging, serve_metrics
+
+
+def main(queue: str) -> None:
+    """Consume ``queue`` until SIGTERM."""
+    configure_logging()
+    serve_metrics()
+    celery_app().worker_main(
+        [
+            "worker",
+            "--pool=solo",
+            f"--queues={queue}",
+            f"--hostname={queue}@%h",
+            f"--loglevel={settings().log_level}",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+        ]
+    )
