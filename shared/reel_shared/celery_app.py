@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 
 from reel_shared.contracts import KINDS, QUEUES
@@ -27,7 +27,8 @@ def celery_app() -> Celery:
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        task_queues=[Queue(name) for name in QUEUES],
+        # Without a routing key of its own each queue would be bound to one shared key and get every message.
+        task_queues=[Queue(name, Exchange("reelsight", type="direct"), routing_key=name) for name in QUEUES],
         task_create_missing_queues=False,
         worker_prefetch_multiplier=1,
         worker_redirect_stdouts=False,

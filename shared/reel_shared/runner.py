@@ -198,16 +198,14 @@ def _known(error: Exception) -> ReelError:
     return ReelError("The job met an error that it does not know; the worker's log has the story.")
 
 
-def task(
-    kind: Kind,
-) -> Callable[[Callable[[Context, RequestT], Outcome]], Callable[[Context, RequestT], Outcome]]:
+def task(kind: Kind) -> Callable[[JobFunction[RequestT]], JobFunction[RequestT]]:
     """Register a function as what runs jobs of ``kind``."""
 
-    def register(function: Callable[[Context, RequestT], Outcome]) -> Callable[[Context, RequestT], Outcome]:
+    def register(function: JobFunction[RequestT]) -> JobFunction[RequestT]:
+        @celery_app().task(name=kind.name)
         def run(job_id: str) -> None:
             run_job(kind, function, job_id)
 
-        celery_app().task(run, name=kind.name)
         return function
 
     return register
