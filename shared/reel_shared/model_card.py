@@ -1,0 +1,96 @@
+"""``model.json``, the card beside a model's files: what it is, how pictures go in, and the hash of every file.
+
+Written by the trainer, read by inference and explainer before they load anything. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
+
+from reel_shared.contracts import Label, Metrics, Model, Sha256
+from reel_shared.errors import Corrupt
+
+CARD = "model.json"
+WEIGHTS = "weights.safetensors"
+GRAPH = "model.onnx"
+
+Channel = tuple[float, float, float]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$")]
+
+
+class FileFacts(Model):
+    sha256: Sha256
+    size: int = Field(ge=0, description="bytes")
+
+
+class ModelCard(Model):
+    """``mean`` and ``std`` are per RGB channel of pictures scaled to 0..1; the exported graph has them folded in."""
+
+    format: Literal[1] = 1
+    id: str
+    architecture: str
+    classes: list[Label] = Field(min_length=1, description="in the order of the network's outputs")
+    size: int = Field(gt=0, le=2048, description="side of the square picture that goes in, pixels")
+    mean: Channel
+    std: Channel
+    preprocessing: str = Field(description="name of the function that makes the square: images.PREPROCESSING")
+    temperature: float = Field(default=1.0, gt=0, description="logits are divided by it before softmax")
+    recipe: dict[str, Any]
+    weights: str = Field(default="", description="what training started from")
+    dataset_version_id: str
+    manifest_sha256: Sha256
+    precision: Literal["fp32", "fp16", "bf16"] = Field(description="the effective one while training")
+    metrics: dict[str, Metrics] = Field(default_factory=dict)
+    held_out: bool = Field(
+        description="false: it was trained on its validation pictures too; metrics are no proof"
+    )
+    files: dict[FileName, FileFacts] = Field(default_factory=dict)
+    created_at: AwareDatetime
+
+    @model_validator(mode="after")
+    def _usable(self) -> ModelCard:
+        if min(self.std) <= 0:
+            raise ValueError("std must be above 0")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("a class is named twice")
+        return self
+
+    def verify(self, directory: Path) -> None:
+        """Raise Corrupt unless every listed file lies in ``directory`` with its size and hash."""
+        for name, facts in self.files.items():
+            path = directory / name
+            if not path.is_file():
+                raise Corrupt(f"Model {self.id} lacks its file {name}; fetch or export it again.")
+            if path.stat().st_size != facts.size or facts_of(path).sha256 != facts.sha256:
+                raise Corrupt(f"Model {self.id}: {name} does not match its hash; fetch or export it again.")
+
+
+def facts_of(path: Path) -> FileFacts:
+    """Return size and SHA-256 of a file; it is read in parts."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return FileFacts(sha256=digest.hexdigest(), size=path.stat().st_size)
+
+
+def read_card(data: bytes) -> ModelCard:
+    """Parse ``model.json``; Corrupt says what is wrong with it."""
+    try:
+        return ModelCard.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Corrupt(f"The model card cannot be read: {where or 'it'} {first['msg']}.") from error
+
+
+def load_model_card(directory: Path) -> ModelCard:
+    """Read and verify the card in ``directory``. Raises Corrupt."""
+    path = directory / CARD
+    if not path.is_file():
+        raise Corrupt(f"There is no {CARD} in {directory.name}; fetch or export the model again.")
+    card = read_card(path.read_bytes())
+    card.verify(directory)
+    return card
