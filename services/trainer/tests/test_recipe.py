@@ -1,0 +1,64 @@
+"""Recipes: the article's figures to the letter, and clear words for a recipe that cannot be followed."""
+
+from __future__ import annotations
+
+import pytest
+
+from reel_shared.errors import NotFound, Unprocessable
+from reel_trainer.recipe import load_recipe, parse_recipe, recipe_names
+
+GOOD = """
+name: mine
+architecture: resnet18
+weights: none
+stages: [{name: one, size: 64, batch_size: 8, frozen: false, epochs: 1, lr_max: 0.001}]
+"""
+
+
+def test_the_article_to_the_letter() -> None:
+    recipe = load_recipe("article")
+    assert (recipe.architecture, recipe.weights, recipe.epochs, recipe.size) == (
+        "resnet50",
+        "torchvision",
+        21,
+        350,
+    )
+    assert [(s.size, s.batch_size, s.frozen, s.epochs, s.lr_max) for s in recipe.stages] == [
+        (300, 78, True, 8, 8e-3),
+        (300, 78, False, 5, (8e-6, 1e-3)),
+        (350, 52, True, 8, 3e-3),
+    ]
+    assert not recipe.train_on_validation
+    assert load_recipe("article-final").train_on_validation
+
+
+def test_every_shipped_recipe_is_valid_and_named_after_its_file() -> None:
+    assert recipe_names() == ["article", "article-final", "demo"]
+    for name in recipe_names():
+        assert load_recipe(name).name == name
+    with pytest.raises(NotFound, match="choose one of article, article-final, demo"):
+        load_recipe("../secrets")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("resnet18", "alexnet"), "architecture"),
+        (("lr_max: 0.001", "lr_max: [0.1, 0.001]"), "low to high"),
+        (("lr_max: 0.001", "lr_max: -1"), "greater than 0"),
+        (("epochs: 1", "epochs: 0"), r"stages\.0\.epochs"),
+        (("weights: none", "weights: none\nspeed: 9"), "speed"),
+        (
+            (
+                "stages: [",
+                "stages: [{name: one, size: 64, batch_size: 8, frozen: true, epochs: 1, lr_max: 1},",
+            ),
+            "same",
+        ),
+        (("name: mine", "name: [mine"), "not YAML"),
+    ],
+)
+def test_recipes_that_cannot_be_followed(change: tuple[str, str], reason: str) -> None:
+    parse_recipe(GOOD)
+    with pytest.raises(Unprocessable, match=reason):
+        parse_recipe(GOOD.replace(*change))
