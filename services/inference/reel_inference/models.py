@@ -1,0 +1,144 @@
+"""Owns the models in memory: finds the active one, brings its files here, checks them and swaps engines.
+
+Called by the API (with a watcher thread) and by the prediction job. Where models are recorded and where their
+files lie is handed in.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from reel_inference.engine import Engine
+from reel_shared import errors
+from reel_shared.contracts import StoredFile
+from reel_shared.model_card import CARD, GRAPH, facts_of
+
+ACTIVE = "active"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """What the registry knows of a model: its id and its files by name, with their hashes."""
+
+    id: str
+    files: Mapping[str, StoredFile]
+
+
+class Models:
+    """The active engine and a few others by id. Requests take one engine and keep it to their end."""
+
+    def __init__(
+        self,
+        *,
+        find: Callable[[str], ModelRecord],
+        download: Callable[[str, Path], object],
+        load: Callable[[Path], Engine],
+        folder: Path,
+        keep: int = 2,
+    ) -> None:
+        """`find` takes an id or `active` and raises errors.NoModel or errors.NotFound."""
+        self._find, self._download, self._load = find, download, load
+        self._folder, self._keep = folder, keep
+        self._engines: OrderedDict[str, Engine] = OrderedDict()
+        self._loading = threading.Lock()
+        self._active: Engine | None = None
+
+    @property
+    def active(self) -> Engine | None:
+        """The active engine as of the last look; None when there is none."""
+        return self._active
+
+    def engine(self, model: str = ACTIVE) -> Engine:
+        """Return the engine of `active` or of a model id, loading it when it is not here yet.
+
+        Raises errors.NoModel, errors.NotFound, or errors.Corrupt when a file does not match its hash.
+        """
+        if model == ACTIVE:
+            return self._active or self.refresh()
+        return self._engines.get(model) or self._resident(self._find(model))
+
+    def refresh(self) -> Engine:
+        """Look up the active model and swap to it; the engine before serves until the new one is warm."""
+        try:
+            record = self._find(ACTIVE)
+        except errors.NoModel:
+            self._active = None
+            raise
+        engine = self._resident(record)
+        if engine is not self._active:
+            log.info("model active", model=record.id)
+            self._active = engine
+        return engine
+
+    def watch(self, stop: threading.Event, every_seconds: float) -> None:
+        """Follow the registry until `stop`. A registry or store that is away changes nothing served."""
+        while True:
+            try:
+                self.refresh()
+            except errors.NoModel:
+                pass
+            except Exception as error:  # the watcher must outlive any fault; what is served stays as it was
+                log.warning("active model not refreshed", error=str(error))
+            if stop.wait(every_seconds):
+                return
+
+    def _resident(self, record: ModelRecord) -> Engine:
+        with self._loading:
+            engine = self._engines.get(record.id)
+            if engine is None:
+                engine = self._load(self._bring(record))
+                self._engines[record.id] = engine
+            self._engines.move_to_end(record.id)
+            while len(self._engines) > self._keep:
+                self._engines.popitem(last=False)
+            return engine
+
+    def _bring(self, record: ModelRecord) -> Path:
+        """Return the folder of the model's checked files; what another run left there is checked again."""
+        home = self._folder / record.id
+        if home.is_dir():
+            try:
+                return _checked(home, record)
+            except errors.Corrupt as error:
+                log.warning("local copy damaged, bringing it again", model=record.id, error=error.detail)
+                shutil.rmtree(home)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        incoming = Path(tempfile.mkdtemp(dir=self._folder, prefix=".incoming-"))
+        try:
+            for name in (CARD, GRAPH):
+                self._download(_file(record, name).key, incoming / name)
+            _checked(incoming, record)
+            try:
+                incoming.rename(home)
+            except OSError:  # another process on this machine brought the same files first
+                return _checked(home, record)
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+        return home
+
+
+def _file(record: ModelRecord, name: str) -> StoredFile:
+    try:
+        return record.files[name]
+    except KeyError:
+        raise errors.Corrupt(f"Model {record.id} has no {name}; train or export it again.") from None
+
+
+def _checked(directory: Path, record: ModelRecord) -> Path:
+    for name in (CARD, GRAPH):
+        path = directory / name
+        if not path.is_file() or facts_of(path).sha256 != _file(record, name).sha256:
+            raise errors.Corrupt(
+                f"{name} of model {record.id} does not match its recorded hash; publish the model again."
+            )
+    return directory

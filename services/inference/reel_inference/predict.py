@@ -1,0 +1,84 @@
+"""Owns what logits mean: calibrated probabilities and the top labels of pictures.
+
+Called by the API for one picture and by the `predict_pictures` job for many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reel_inference.batching import Batcher
+from reel_inference.cores import usable_cores
+from reel_inference.engine import Engine, Logits, Pictures
+from reel_shared import errors
+from reel_shared.contracts import LabelProbability
+from reel_shared.images import open_picture, preprocess
+from reel_shared.model_card import ModelCard
+
+
+def probabilities(logits: Logits, temperature: float) -> NDArray[np.float64]:
+    """Softmax of logits / temperature (Guo et al. 2017) over the last axis, in float64."""
+    scaled = logits.astype(np.float64) / temperature
+    exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
+
+
+def top_labels(logits: Logits, card: ModelCard, *, top_k: int) -> list[LabelProbability]:
+    """The `top_k` most probable labels of one picture, best first; equal ones in class order."""
+    chances = probabilities(logits, card.temperature)
+    order = np.argsort(-chances, kind="stable")[:top_k]
+    return [LabelProbability(label=card.classes[i], probability=float(chances[i])) for i in order]
+
+
+def read_picture(content: bytes, size: int) -> Pictures:
+    """Decode and prepare one picture: uint8 (size, size, 3). Raises errors.BadPicture and its kin."""
+    return preprocess(open_picture(content), size)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One input's outcome: its labels, or the reason why there are none."""
+
+    predictions: list[LabelProbability] | None = None
+    error: errors.ReelError | None = None
+
+
+def predict_pictures(
+    engine: Engine,
+    contents: Sequence[Callable[[], bytes]],
+    *,
+    batcher: Batcher,
+    top_k: int,
+    timeout: float = 60.0,
+) -> list[Answer]:
+    """Predict many pictures; each fails alone, with its own error. Answers stand in the order of `contents`.
+
+    `contents` are functions that fetch one file's bytes. At most as many as the batcher can queue.
+    Errors worth a retry of the whole job (storage away) are raised, not written down.
+    """
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode") as pool:
+        outcomes = list(pool.map(lambda content: _begin(engine, content, batcher, timeout), contents))
+    answers: list[Answer] = []
+    for outcome in outcomes:
+        if isinstance(outcome, errors.ReelError):
+            answers.append(Answer(error=outcome))
+        else:
+            answers.append(Answer(predictions=top_labels(outcome.result(), engine.card, top_k=top_k)))
+    return answers
+
+
+def _begin(
+    engine: Engine, content: Callable[[], bytes], batcher: Batcher, timeout: float
+) -> Future[Logits] | errors.ReelError:
+    try:
+        picture = read_picture(content(), engine.size)
+    except errors.ReelError as error:
+        if error.retryable:
+            raise
+        return error
+    return batcher.submit(engine, picture, timeout=timeout)

@@ -1,0 +1,74 @@
+"""Puts the parts together for this process: the registry in the database, files in storage, engine and lanes.
+
+Called by the API and by the tasks, each in its own process.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal, cast
+
+from reel_inference.batching import Batcher
+from reel_inference.cores import usable_cores
+from reel_inference.engine import Engine, load_engine
+from reel_inference.models import ACTIVE, ModelRecord, Models
+from reel_shared import errors
+from reel_shared.contracts import StoredFile
+from reel_shared.db.engine import reading
+from reel_shared.db.models import ModelAlias, TrainedModel
+from reel_shared.settings import settings
+from reel_shared.storage import storage
+
+
+def find_model(model: str) -> ModelRecord:
+    """Look up `active` or an id in the database. Raises errors.NoModel or errors.NotFound."""
+    with reading() as session:
+        if model == ACTIVE:
+            alias = session.get(ModelAlias, ACTIVE)
+            if alias is None:
+                raise errors.NoModel("No model is active yet; train one with activate set, or activate one.")
+            model = alias.model_id
+        row = session.get(TrainedModel, model)
+        if row is None:
+            raise errors.NotFound(f"There is no model {model}; GET /v1/models lists them.")
+        files = {name: StoredFile.model_validate(facts) for name, facts in row.files.items()}
+        return ModelRecord(row.id, files)
+
+
+@cache
+def models() -> Models:
+    """This process's models."""
+    return Models(
+        find=find_model,
+        download=lambda key, path: storage().get_file(key, path),
+        load=_load,
+        folder=settings().data_dir / "models",
+    )
+
+
+@cache
+def batcher() -> Batcher:
+    """This process's lanes."""
+    inference = settings().inference
+    return Batcher(lanes=_lanes(), max_batch=inference.max_batch, bound=inference.queue)
+
+
+def _lanes() -> int:
+    return settings().inference.lanes or usable_cores()
+
+
+def _load(directory: Path) -> Engine:
+    inference = settings().inference
+    precision = cast(Literal["f32", "bf16"], inference.precision)
+    return load_engine(directory, lanes=_lanes(), precision=precision, max_batch=inference.max_batch)
+
+
+def forget() -> None:
+    """Drop engines and lanes; what a forked child inherits of them is dead."""
+    models.cache_clear()
+    batcher.cache_clear()
+
+
+os.register_at_fork(after_in_child=forget)

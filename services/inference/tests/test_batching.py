@@ -1,0 +1,170 @@
+"""The batcher under threads: own answers, bounds, deadlines, faults."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from reel_inference.batching import Batcher
+from reel_inference.engine import load_engine
+from reel_shared import errors
+
+
+class Gate:
+    """An engine that answers each picture's own value, and only while it is open."""
+
+    size = 2
+
+    def __init__(self):
+        self.open = threading.Event()
+        self.batches = []
+        self.fault = None
+
+    def infer(self, pictures, lane=None):
+        self.batches.append((len(pictures), lane))
+        assert self.open.wait(10)
+        if self.fault:
+            raise self.fault
+        return pictures[:, 0, 0, :].astype(np.float32)
+
+
+def picture(value, size=2):
+    return np.full((size, size, 3), value, np.uint8)
+
+
+@pytest.fixture
+def gate():
+    made = Gate()
+    yield made
+    made.open.set()
+
+
+def wait_until(condition):
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def test_every_answer_belongs_to_its_own_picture(make_model):
+    engine = load_engine(make_model("mdl_a", size=8), lanes=3, max_batch=4)
+    batcher = Batcher(lanes=3, max_batch=4, bound=64)
+    colours = np.random.default_rng(7).integers(0, 256, (1500, 3), dtype=np.uint8)
+
+    def ask(colour):
+        logits = batcher.submit(engine, np.broadcast_to(colour, (8, 8, 3)).copy()).result(10)
+        np.testing.assert_allclose(logits[:3], colour / 255, atol=1e-5)
+
+    with ThreadPoolExecutor(24) as clients:
+        assert len(list(clients.map(ask, colours))) == 1500
+    batcher.close()
+
+
+def test_a_lone_picture_runs_at_once_on_the_wide_lane(gate):
+    gate.open.set()
+    batcher = Batcher(lanes=2)
+    started = time.monotonic()
+    assert batcher.submit(gate, picture(9)).result(5).tolist() == [9, 9, 9]
+    assert time.monotonic() - started < 0.5
+    assert gate.batches == [(1, None)]
+    batcher.close()
+
+
+def test_batches_fill_while_lanes_are_busy_and_never_exceed_the_limit(gate):
+    batcher = Batcher(lanes=1, max_batch=4, bound=64)
+    answers = [batcher.submit(gate, picture(0))]
+    wait_until(lambda: batcher.waiting == 0 and gate.batches)
+    answers += [batcher.submit(gate, picture(value)) for value in range(1, 11)]
+    gate.open.set()
+    assert [int(answer.result(5)[0]) for answer in answers] == list(range(11))
+    assert [count for count, _ in gate.batches] == [1, 4, 4, 2]
+    batcher.close()
+
+
+def test_what_waits_is_shared_by_idle_lanes(gate):
+    batcher = Batcher(lanes=2, max_batch=8)
+    with batcher._changed:  # so that all eight wait before a lane looks
+        answers = [batcher.submit(gate, picture(value)) for value in range(8)]
+    wait_until(lambda: len(gate.batches) == 2)
+    assert sorted(gate.batches) == [(4, 0), (4, 1)]
+    gate.open.set()
+    assert [int(answer.result(5)[0]) for answer in answers] == list(range(8))
+    batcher.close()
+
+
+def test_a_full_queue_refuses_with_a_time_to_come_back(gate):
+    batcher = Batcher(lanes=1, bound=3)
+    running = batcher.submit(gate, picture(0))
+    wait_until(lambda: batcher.waiting == 0 and gate.batches)
+    queued = [batcher.submit(gate, picture(1)) for _ in range(3)]
+    with pytest.raises(errors.TooManyRequests) as refusal:
+        batcher.submit(gate, picture(2))
+    assert refusal.value.extra["retry_after"] >= 1
+    gate.open.set()
+    for answer in [running, *queued]:
+        answer.result(5)
+    batcher.submit(gate, picture(3)).result(5)
+    batcher.close()
+
+
+def test_a_picture_past_its_deadline_is_refused_and_costs_no_inference(gate):
+    batcher = Batcher(lanes=1)
+    running = batcher.submit(gate, picture(0))
+    wait_until(lambda: gate.batches)
+    late = batcher.submit(gate, picture(1), timeout=0.01)
+    gone = batcher.submit(gate, picture(2))
+    assert gone.cancel()
+    time.sleep(0.05)
+    gate.open.set()
+    running.result(5)
+    with pytest.raises(errors.Unavailable, match="waited too long"):
+        late.result(5)
+    batcher.close()
+    assert gate.batches == [(1, None)]
+
+
+def test_a_fault_of_the_engine_reaches_its_clients_and_the_lane_lives_on(gate):
+    gate.open.set()
+    gate.fault = RuntimeError("no memory")
+    batcher = Batcher(lanes=1)
+    with pytest.raises(RuntimeError, match="no memory"):
+        batcher.submit(gate, picture(1)).result(5)
+    gate.fault = None
+    assert batcher.submit(gate, picture(5)).result(5)[0] == 5
+    batcher.close()
+
+
+def test_a_picture_of_the_wrong_shape_is_refused_before_it_can_spoil_a_batch(gate):
+    batcher = Batcher(lanes=1)
+    for wrong in (picture(1, size=3), picture(1).astype(np.float32), picture(1)[..., 0]):
+        with pytest.raises(ValueError, match="engine takes"):
+            batcher.submit(gate, wrong)
+    assert batcher.waiting == 0
+    batcher.close()
+
+
+def test_pictures_of_two_engines_never_share_a_batch(make_model):
+    old = load_engine(make_model("mdl_a", size=8, marker=1.0), lanes=2)
+    new = load_engine(make_model("mdl_b", size=8, marker=2.0), lanes=2)
+    batcher = Batcher(lanes=2, max_batch=4, bound=500)
+    answers = [(engine, batcher.submit(engine, picture(3, 8))) for engine in [old, new, new, old] * 50]
+    for engine, answer in answers:
+        assert answer.result(10)[3] == (1.0 if engine is old else 2.0)
+    batcher.close()
+
+
+def test_closing_answers_what_is_queued_and_refuses_what_comes_after(gate):
+    batcher = Batcher(lanes=1)
+    answers = [batcher.submit(gate, picture(value)) for value in range(6)]
+    closer = threading.Thread(target=batcher.close)
+    closer.start()
+    gate.open.set()
+    closer.join(10)
+    assert not closer.is_alive()
+    assert [int(answer.result(0)[0]) for answer in answers] == list(range(6))
+    with pytest.raises(errors.Unavailable):
+        batcher.submit(gate, picture(1))

@@ -1,0 +1,77 @@
+"""Probabilities, top labels, and many pictures of which some are bad."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reel_inference.batching import Batcher
+from reel_inference.engine import load_engine
+from reel_inference.predict import predict_pictures, probabilities, top_labels
+from reel_shared import errors
+
+
+def png(colour):
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 30), colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def engine(make_model):
+    return load_engine(make_model("mdl_a", size=8, gain=20.0), lanes=2)
+
+
+@pytest.fixture
+def batcher():
+    made = Batcher(lanes=2)
+    yield made
+    made.close()
+
+
+def test_softmax_by_hand_and_without_overflow():
+    chances = probabilities(np.array([0.0, np.log(3.0)], np.float32), 1.0)
+    np.testing.assert_allclose(chances, [0.25, 0.75], rtol=1e-6)
+    np.testing.assert_allclose(probabilities(np.array([1e4, 0.0], np.float32), 1.0), [1, 0])
+    np.testing.assert_allclose(
+        probabilities(np.array([0.0, 2.0], np.float32), 2.0), [0.268941, 0.731059], rtol=1e-5
+    )
+
+
+def test_top_labels_are_sorted_and_sum_to_one_when_all_are_asked_for(engine):
+    labels = top_labels(np.array([1, 3, 2, 0], np.float32), engine.card, top_k=10)
+    assert [item.label for item in labels] == ["green", "blue", "red", "marker"]
+    assert sum(item.probability for item in labels) == pytest.approx(1.0)
+    assert [item.probability for item in labels] == sorted(
+        (item.probability for item in labels), reverse=True
+    )
+
+
+def test_a_bad_picture_fails_alone(engine, batcher):
+    contents = [png("red"), b"not a picture", png("lime"), png("red")[:60], png("blue")]
+    answers = predict_pictures(engine, [lambda c=c: c for c in contents], batcher=batcher, top_k=1)
+    assert [a.predictions and a.predictions[0].label for a in answers] == ["red", None, "green", None, "blue"]
+    assert [a.error.code if a.error else None for a in answers] == [
+        None,
+        "bad-picture",
+        None,
+        "bad-picture",
+        None,
+    ]
+
+
+def test_a_missing_file_is_its_own_error_and_storage_away_is_everyones(engine, batcher):
+    def missing():
+        raise errors.NotFound("There is no object pictures/x.")
+
+    def away():
+        raise errors.StorageUnavailable("Object storage does not answer.")
+
+    answers = predict_pictures(engine, [missing, lambda: png("red")], batcher=batcher, top_k=1)
+    assert answers[0].error.code == "not-found"
+    assert answers[1].predictions[0].label == "red"
+    with pytest.raises(errors.StorageUnavailable):
+        predict_pictures(engine, [lambda: png("red"), away], batcher=batcher, top_k=1)

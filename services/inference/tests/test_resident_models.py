@@ -1,0 +1,195 @@
+"""Bringing, checking, keeping and swapping models."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from reel_inference.batching import Batcher
+from reel_inference.engine import load_engine
+from reel_inference.models import ModelRecord, Models
+from reel_inference.predict import top_labels
+from reel_shared import errors
+from reel_shared.contracts import StoredFile
+
+
+class Registry:
+    """Model folders in place of the database and the bucket."""
+
+    def __init__(self):
+        self.folders, self.active, self.downloads, self.away = {}, None, 0, None
+
+    def add(self, folder):
+        files = {}
+        for name in ("model.json", "model.onnx"):
+            content = (folder / name).read_bytes()
+            files[name] = StoredFile(
+                key=f"models/{folder.name}/{name}",
+                media_type="application/octet-stream",
+                size=len(content),
+                sha256=hashlib.sha256(content).hexdigest(),
+            )
+        self.folders[folder.name] = (folder, ModelRecord(folder.name, files))
+
+    def find(self, model):
+        if self.away is not None:
+            self.away += 1
+            raise errors.DatabaseUnavailable("The database does not answer.")
+        if model == "active" and self.active is None:
+            raise errors.NoModel("No model is active yet; train one with activate=true.")
+        name = self.active if model == "active" else model
+        if name not in self.folders:
+            raise errors.NotFound(f"There is no model {name}.")
+        return self.folders[name][1]
+
+    def download(self, key, path):
+        self.downloads += 1
+        _, model, name = key.split("/")
+        shutil.copy(self.folders[model][0] / name, path)
+
+
+@pytest.fixture
+def registry(make_model):
+    made = Registry()
+    made.add(make_model("mdl_a", size=8, marker=50.0, classes=["a0", "a1", "a2", "a3"]))
+    made.add(make_model("mdl_b", size=12, marker=50.0, classes=["b0", "b1", "b2", "b3"]))
+    return made
+
+
+@pytest.fixture
+def models(registry, tmp_path):
+    return Models(
+        find=registry.find,
+        download=registry.download,
+        load=lambda folder: load_engine(folder, lanes=2),
+        folder=tmp_path / "local",
+    )
+
+
+def test_no_active_model_is_said_and_a_later_one_is_found(models, registry):
+    with pytest.raises(errors.NoModel):
+        models.engine()
+    registry.active = "mdl_a"
+    assert models.engine().card.id == "mdl_a"
+    assert models.engine("mdl_b").card.id == "mdl_b"
+    with pytest.raises(errors.NotFound):
+        models.engine("mdl_x")
+
+
+def test_a_model_is_downloaded_once_even_when_many_ask_at_once(models, registry):
+    registry.active = "mdl_a"
+    with ThreadPoolExecutor(8) as pool:
+        engines = list(pool.map(lambda _: models.engine(), range(32)))
+    assert len({id(engine) for engine in engines}) == 1
+    assert registry.downloads == 2
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.onnx"])
+def test_a_tampered_file_in_storage_is_refused_and_leaves_nothing(models, registry, tmp_path, name):
+    registry.active = "mdl_a"
+    path = registry.folders["mdl_a"][0] / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(errors.Corrupt, match=name.replace(".", r"\.")):
+        models.engine()
+    assert list((tmp_path / "local").iterdir()) == []
+
+
+def test_a_damaged_local_copy_is_brought_again(models, registry, tmp_path):
+    registry.active = "mdl_a"
+    models.engine()
+    (tmp_path / "local/mdl_a/model.onnx").write_bytes(b"half")
+    fresh = Models(
+        find=registry.find,
+        download=registry.download,
+        load=lambda d: load_engine(d, lanes=1),
+        folder=tmp_path / "local",
+    )
+    assert fresh.engine().card.id == "mdl_a"
+    assert registry.downloads == 4
+
+
+def test_a_record_without_a_graph_is_refused(models, registry):
+    folder, record = registry.folders["mdl_a"]
+    registry.folders["mdl_a"] = (folder, ModelRecord("mdl_a", {"model.json": record.files["model.json"]}))
+    registry.active = "mdl_a"
+    with pytest.raises(errors.Corrupt, match=r"has no model\.onnx"):
+        models.engine()
+
+
+def test_only_so_many_engines_stay_in_memory(models, registry, make_model):
+    registry.add(make_model("mdl_c", size=8))
+    registry.active = "mdl_a"
+    first = models.engine("mdl_a")
+    models.engine("mdl_b")
+    models.engine("mdl_c")
+    assert models.engine("mdl_a") is not first
+
+
+def test_a_swap_under_load_never_mixes_models(models, registry):
+    registry.active = "mdl_a"
+    models.refresh()
+    batcher = Batcher(lanes=2, max_batch=4, bound=200)
+    stop = threading.Event()
+    seen = set()
+
+    def client(seed):
+        rng = np.random.default_rng(seed)
+        count = 0
+        while not stop.is_set() or count < 20:
+            engine = models.engine()
+            picture = rng.integers(0, 256, (engine.size, engine.size, 3), dtype=np.uint8)
+            labels = {
+                item.label
+                for item in top_labels(batcher.submit(engine, picture).result(10), engine.card, top_k=4)
+            }
+            letter = engine.card.id[-1]
+            assert labels == {f"{letter}{number}" for number in range(4)}
+            seen.add(letter)
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(8) as pool:
+        counts = [pool.submit(client, seed) for seed in range(8)]
+        for turn in range(30):
+            registry.active = "mdl_b" if turn % 2 == 0 else "mdl_a"
+            assert models.refresh().card.id == registry.active
+        stop.set()
+        assert sum(count.result(30) for count in counts) >= 160
+    assert seen == {"a", "b"}
+    batcher.close()
+
+
+def test_the_watcher_follows_the_registry_and_outlives_faults(models, registry):
+    stop = threading.Event()
+    thread = threading.Thread(target=models.watch, args=(stop, 0.01))
+    thread.start()
+    try:
+        registry.active = "mdl_a"
+        _wait(lambda: models.active and models.active.card.id == "mdl_a")
+        registry.away = 0
+        _wait(lambda: registry.away > 3)
+        assert models.active.card.id == "mdl_a"
+        registry.away = None
+        registry.active = "mdl_b"
+        _wait(lambda: models.active and models.active.card.id == "mdl_b")
+        registry.active = None
+        _wait(lambda: models.active is None)
+    finally:
+        stop.set()
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+def _wait(condition):
+    for _ in range(1000):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("nothing changed in 10 s")
