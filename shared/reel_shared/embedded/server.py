@@ -30,6 +30,7 @@ class Server(ABC):
     port_names: ClassVar[tuple[str, ...]]
     grace: ClassVar[float] = 3.0
     start_seconds: ClassVar[float] = 20.0
+    mode: ClassVar[int] = 0o700
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.resolve()
@@ -89,6 +90,7 @@ class Server(ABC):
         if self.running:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.chmod(self.mode)
         self._take_lock()
         end_leftover(self._pidfile)
         self._sweep()

@@ -1,0 +1,1 @@
+"""What tests stand on: real servers, settings for one test, and doubles. Never imported by a service."""
