@@ -47,12 +47,12 @@ class Variants:
 
 
 def variant_seed(sha256: str, seed: int) -> int:
-    """Return the noise seed of one picture in one job: 64 bits of its content hash mixed with the job's seed.
+    """Return the noise seed of one picture in one job: its content hash mixed with the job's seed.
 
-    So neither the order of the pictures nor their number matters.
+    So neither the order of the pictures nor their number matters. 63 bits: a database's integers are signed.
     """
     digest = hashlib.sha256(f"{sha256}:{seed}".encode()).digest()
-    return int.from_bytes(digest[:8], "big")
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def make_variants(image: Picture, *, seed: int) -> Variants:

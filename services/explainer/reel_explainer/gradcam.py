@@ -1,0 +1,79 @@
+"""Grad-CAM by splitting the network: one body forward without gradients, one backward through the head per label.
+
+Called by ``explain``. No hooks: threads may share one model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class HeadPass:
+    """The head's forward on a body's output, kept for backwards."""
+
+    activation: Tensor
+    """(N, K, h, w), the leaf that gradients are taken at."""
+    logits: Tensor
+    """(N, classes)."""
+
+
+@dataclass(frozen=True)
+class HeatMaps:
+    """What ``gradcam`` returns for N pictures and L labels."""
+
+    logits: Tensor
+    """(N, classes)."""
+    raw: Tensor
+    """(N, L, h, w), nonnegative, in the logit's own scale: labels of one picture compare."""
+
+    @property
+    def normalised(self) -> Tensor:
+        """(N, L, h, w), each map stretched to 0..1."""
+        return normalise(self.raw)
+
+
+def run_body(body: nn.Module, x: Tensor) -> Tensor:
+    """Return the body's output (N, K, h, w) for a batch (N, 3, H, W), keeping nothing for gradients."""
+    with torch.no_grad():
+        activation: Tensor = body(x)
+    return activation
+
+
+def run_head(head: nn.Module, activation: Tensor) -> HeadPass:
+    """Run the head on a body's output (N, K, h, w); gradients will end there and never enter the body."""
+    leaf = activation.detach().requires_grad_()
+    # The copy is for heads that begin with an in-place operation, which a leaf does not allow.
+    return HeadPass(leaf, head(leaf.clone()))
+
+
+def heat_maps(run: HeadPass, labels: Sequence[int]) -> Tensor:
+    """Return the heat (N, L, h, w) that speaks for each label in each picture: ReLU(sum of w_k A_k).
+
+    w_k is the mean over the map of the gradient of the raw logit (Selvaraju et al., 2017, equations 1 and 2).
+    Every label costs one backward through the head; the body is not touched.
+    """
+    maps = []
+    for label in labels:
+        # Pictures do not meet in evaluation mode, so the gradient of their sum is each one's own.
+        (gradient,) = torch.autograd.grad(run.logits[:, label].sum(), run.activation, retain_graph=True)
+        weights = gradient.mean(dim=(2, 3))
+        maps.append(torch.einsum("nk,nkhw->nhw", weights, run.activation.detach()).relu_())
+    return torch.stack(maps, dim=1)
+
+
+def normalise(heat: Tensor) -> Tensor:
+    """Stretch each map (…, h, w) to 0..1; a map without any contrast becomes zero, never NaN."""
+    low = heat.amin(dim=(-2, -1), keepdim=True)
+    span = heat.amax(dim=(-2, -1), keepdim=True) - low
+    return torch.where(span > 0, (heat - low) / span, 0.0)
+
+
+def gradcam(body: nn.Module, head: nn.Module, x: Tensor, labels: Sequence[int]) -> HeatMaps:
+    """Return heat maps of ``labels`` for a batch (N, 3, H, W), from one forward through the body."""
+    run = run_head(head, run_body(body, x))
+    return HeatMaps(run.logits.detach(), heat_maps(run, labels))

@@ -1,0 +1,76 @@
+"""What the drawn pictures show, and how much heat lies on the rim."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from reel_explainer.attention import border_share
+from reel_explainer.magma import MAGMA
+from reel_explainer.overlay import guided_picture, heat_overlay
+
+
+def pixels(data: bytes) -> np.ndarray:
+    image = Image.open(io.BytesIO(data))
+    assert (image.format, image.mode) == ("PNG", "RGB")
+    return np.array(image)
+
+
+def test_magma_is_matplotlibs() -> None:
+    theirs = (matplotlib.colormaps["magma"](np.arange(256))[:, :3] * 255).round()
+    np.testing.assert_array_equal(MAGMA, theirs)
+
+
+def test_heat_lies_over_its_place() -> None:
+    picture = np.full((60, 90, 3), 100, np.uint8)
+    heat = np.zeros((3, 3), np.float32)
+    heat[0, 2] = 1.0
+    drawn = pixels(heat_overlay(picture, heat, alpha=1.0))
+    assert drawn.shape == picture.shape
+    np.testing.assert_array_equal(drawn[0, -1], MAGMA[255])
+    np.testing.assert_array_equal(drawn[-1, 0], MAGMA[0])
+    between = drawn[10, 60].astype(int).sum()  # halfway from the hot cell's middle to the cold one's
+    assert MAGMA[0].sum() < between < MAGMA[255].astype(int).sum()
+
+
+def test_alpha_blends_picture_and_colour() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    heat = np.ones((2, 2), np.float32)
+    np.testing.assert_array_equal(pixels(heat_overlay(picture, heat, alpha=0.0)), picture)
+    half = pixels(heat_overlay(picture, heat, alpha=0.5))
+    assert np.abs(half - (picture / 2 + MAGMA[255] / 2)).max() <= 0.5
+
+
+def test_guided_picture_is_grey_where_nothing_is() -> None:
+    gradient = np.zeros((3, 4, 5), np.float32)
+    gradient[:, 0, 0], gradient[0, 3, 4] = 0.002, -0.001
+    drawn = pixels(guided_picture(gradient))
+    assert drawn.shape == (4, 5, 3)
+    assert drawn[0, 0].tolist() == [255, 255, 255]
+    assert drawn[3, 4].tolist() == [64, 128, 128]
+    assert (drawn[1:3] == 128).all()
+    assert (pixels(guided_picture(np.zeros((3, 4, 5), np.float32))) == 128).all()
+
+
+@pytest.mark.parametrize("shape", [(10, 10), (7, 7), (5, 12), (1, 1)])
+def test_even_heat_has_its_area_on_the_rim(shape: tuple[int, int]) -> None:
+    assert border_share(np.full(shape, 2.5, np.float32)) == pytest.approx(0.36)
+
+
+def test_border_share_knows_rim_from_middle() -> None:
+    heat = np.zeros((10, 10), np.float32)
+    assert border_share(heat) is None
+    heat[0, 3] = heat[9, 9] = heat[5, 0] = 1.0
+    assert border_share(heat) == pytest.approx(1.0)
+    heat[4, 4] = 3.0
+    assert border_share(heat) == pytest.approx(0.5)
+    middle = np.zeros((7, 7), np.float32)
+    middle[3, 3] = 1.0
+    assert border_share(middle) == pytest.approx(0.0)
+    corner = np.zeros((7, 7), np.float32)
+    corner[0, 0] = 1.0  # its cell reaches from 0 to 1/7, the ring to 0.1: 0.3 of each side lies inside
+    assert border_share(corner) == pytest.approx(1 - 0.3 * 0.3)
