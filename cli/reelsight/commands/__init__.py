@@ -1,0 +1,1 @@
+"""The `reel` commands, one module each: they parse, call and show."""

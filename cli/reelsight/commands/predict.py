@@ -1,0 +1,36 @@
+"""``reel predict``: what the active model sees in pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from reelsight.commands import console
+
+Pictures = Annotated[list[Path], typer.Argument(help="Picture files.", exists=True, dir_okay=False)]
+
+
+def predict(
+    pictures: Pictures,
+    top: Annotated[int, typer.Option(help="How many labels to show.")] = 3,
+    model: Annotated[str, typer.Option(help="A model's id.")] = "active",
+    url: console.UrlOption = "",
+    token: console.TokenOption = "",
+    data: console.DataOption = console.DEFAULT_DATA,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Ask the model what is on each picture."""
+    client = console.client(url=url, token=token, data=data)
+    table = Table("picture", "label", "probability", box=None, pad_edge=False)
+    for picture in pictures:
+        prediction = client.predict(picture.read_bytes(), model=model, top_k=top)
+        if console.wants_json(as_json):
+            console.print_json({"picture": str(picture), **prediction})
+            continue
+        for place, guess in enumerate(prediction["predictions"]):
+            table.add_row(str(picture) if place == 0 else "", guess["label"], f"{guess['probability']:.1%}")
+    if not console.wants_json(as_json):
+        console.out.print(table)

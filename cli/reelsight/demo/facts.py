@@ -1,0 +1,74 @@
+"""What the mission saw, as data: filled in by ``mission``, judged by ``checks``, shown by ``report``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from reel_shared.contracts import (
+    BuildDatasetVersionResult,
+    CollectPicturesResult,
+    ExplainPictureResult,
+    ExtractFramesResult,
+    LabelProbability,
+    MakeVariantsResult,
+    TrainModelResult,
+)
+
+FILMS_ONLY = "film frames only"
+EVERYTHING = "frames, drawings, variants"
+
+
+@dataclass(slots=True)
+class Sample:
+    """One held-out drawing, asked of both models and explained by the better one."""
+
+    truth: str
+    style: str
+    picture: bytes
+    answers: dict[str, list[LabelProbability]]
+    explanation: ExplainPictureResult
+    overlays: list[tuple[str, bytes]]
+    """Captions and PNG files."""
+
+
+@dataclass(slots=True)
+class Facts:
+    dataset: str
+    titles: dict[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+    films: dict[str, ExtractFramesResult] = field(default_factory=dict)
+    collections: list[tuple[str, str, CollectPicturesResult]] = field(default_factory=list)
+    """Label, style, result."""
+    variants: list[tuple[str, MakeVariantsResult]] = field(default_factory=list)
+    versions: dict[str, BuildDatasetVersionResult] = field(default_factory=dict)
+    models: dict[str, TrainModelResult] = field(default_factory=dict)
+    sample: Sample | None = None
+
+    def web_counts(self, label: str) -> tuple[int, int]:
+        """Return a class's web pictures before and after augmentation."""
+        kept = sum(result.counts.kept for name, _, result in self.collections if name == label)
+        made = sum(sum(result.made.values()) for name, result in self.variants if name == label)
+        return kept, kept + made
+
+    def refusals(self) -> Counter[str]:
+        """Return how many pictures and frames were refused, by reason."""
+        counts = [result.counts for result in self.films.values()]
+        counts += [result.counts for _, _, result in self.collections]
+        total: Counter[str] = Counter()
+        for each in counts:
+            total.update(each.refused)
+        return total
+
+    def duplicates(self) -> dict[str, tuple[int, int]]:
+        """Return exact and near duplicates, by source."""
+        films = [result.counts for result in self.films.values()]
+        web = [result.counts for _, _, result in self.collections]
+        return {
+            name: (sum(c.exact_duplicates for c in counts), sum(c.near_duplicates for c in counts))
+            for name, counts in (("film frames", films), ("web pictures", web))
+        }
+
+    def accuracy(self, model: str, source: str) -> float:
+        """Return a model's accuracy on unseen pictures: source ``movie``, ``web`` or ``all``."""
+        return self.models[model].metrics[source].accuracy

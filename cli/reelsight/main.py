@@ -1,0 +1,45 @@
+"""``reel``: the command line. Each command parses, calls and shows; the work lies in the API."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from reel_shared.client import ApiError
+from reelsight.commands import console
+from reelsight.commands.demo import demo
+from reelsight.commands.doctor import doctor
+from reelsight.commands.explain import explain
+from reelsight.commands.jobs import jobs
+from reelsight.commands.predict import predict
+from reelsight.commands.up import up
+
+app = typer.Typer(
+    name="reel",
+    help="Films and web pictures into a trained, explained and served image classifier.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(up)
+app.command()(demo)
+app.command()(doctor)
+app.add_typer(jobs, name="jobs")
+app.command()(predict)
+app.command()(explain)
+
+
+def main() -> None:
+    """Run the command; what goes wrong is told in one line, with an exit code that scripts can use."""
+    try:
+        app()
+    except ApiError as error:
+        console.fail(str(error), code=console.EXIT_FAILED)
+    except console.Unreachable as error:
+        console.fail(str(error), code=console.EXIT_UNREACHABLE)
+    except KeyboardInterrupt:
+        sys.exit(console.EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()
