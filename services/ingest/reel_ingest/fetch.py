@@ -1,0 +1,232 @@
+"""Fetching from addresses that strangers name: public hosts, bounded bytes and time; called by web_sources."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import httpcore
+import httpx
+import stamina
+
+from reel_ingest.addresses import Resolver, is_public, resolve
+from reel_ingest.connection import GuardedBackend, Refused
+from reel_ingest.politeness import Pace, Robots, refuses_training
+
+__all__ = ["Fetched", "Fetcher", "Refused"]
+
+MAX_REDIRECTS = 3
+_PORTS = {"http": 80, "https": 443}
+_REDIRECTS = {301, 302, 303, 307, 308}
+_AGAIN = {429, 500, 502, 503, 504}
+_LONGEST_WAIT = 60.0
+_ROBOTS_BYTES = 500 * 1024
+_URL_LENGTH = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer with status 200. ``media_type`` is what the server claims; believe only the bytes."""
+
+    url: str
+    media_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+class Fetcher:
+    """A polite and careful HTTP client; safe to share between threads.
+
+    ``allowed_hosts`` are ``host:port`` that may be fetched although they are private or on an odd port.
+    ``seconds`` bounds one try, redirects included, from asking to the last byte. Proxies and other wishes of the
+    environment are not followed.
+    """
+
+    def __init__(
+        self,
+        *,
+        user_agent: str,
+        allowed_hosts: Collection[str] = (),
+        seconds: float = 30.0,
+        per_host_per_second: float = 5.0,
+        attempts: int = 3,
+        first_wait: float = 0.5,
+        resolver: Resolver = resolve,
+    ) -> None:
+        self._user_agent = user_agent
+        self._allowed = {host.lower() for host in allowed_hosts}
+        self._seconds = seconds
+        self._attempts = attempts
+        self._first_wait = first_wait
+        self._resolver = resolver
+        self._pace = Pace(per_host_per_second)
+        self._robots = Robots(user_agent, self._read_robots)
+        self._tls = httpx.create_ssl_context(trust_env=False)
+
+    def get(
+        self, url: str, *, max_bytes: int, crawl: bool = True, headers: Mapping[str, str] | None = None
+    ) -> Fetched:
+        """Fetch one address. ``crawl=False`` is for APIs made to be called, where robots.txt has no say.
+
+        Raises ``Refused`` with one of: ``bad-url``, ``scheme``, ``credentials``, ``port``, ``private-address``,
+        ``unresolvable``, ``unreachable``, ``timeout``, ``redirects``, ``robots``, ``noai``, ``too-many-bytes``,
+        ``encoded``, ``empty`` or ``http-<status>``.
+        """
+        for attempt in stamina.retry_context(
+            on=_wait_for, attempts=self._attempts, timeout=None, wait_initial=self._first_wait
+        ):
+            with attempt:
+                return self._follow(url, max_bytes, crawl, headers or {})
+        raise AssertionError("stamina gives at least one attempt")
+
+    def _follow(self, url: str, max_bytes: int, crawl: bool, headers: Mapping[str, str]) -> Fetched:
+        budget = self._seconds
+        target = self._checked(url)
+        for _hop in range(MAX_REDIRECTS + 1):
+            if crawl and not self._robots.allow(_site(target), str(target)):
+                raise Refused("robots", f"The site's robots.txt does not allow {target}.")
+            self._pace.wait(target.host)
+            asked = time.monotonic()
+            answer = self._ask(target, asked + budget, max_bytes, headers)
+            budget -= time.monotonic() - asked
+            if answer.status not in _REDIRECTS:
+                return self._accepted(target, answer, crawl)
+            onward = self._checked(_join(target, answer.headers.get("location", "")))
+            if _site(onward) != _site(target):
+                headers = {}  # a token for one site is not for another
+            target = onward
+        raise Refused("redirects", f"The address leads on more than {MAX_REDIRECTS} times.")
+
+    def _accepted(self, target: httpx.URL, answer: _Answer, crawl: bool) -> Fetched:
+        if answer.status != 200:
+            raise Refused(
+                f"http-{answer.status}",
+                f"The server answered {answer.status}.",
+                again=answer.status in _AGAIN,
+                after=_seconds(answer.headers.get("retry-after", "")),
+            )
+        if crawl and refuses_training(answer.headers.get_list("x-robots-tag"), self._user_agent):
+            raise Refused("noai", "The picture's owner does not want it used for training.")
+        if answer.headers.get("content-encoding", "identity").lower() not in {"", "identity"}:
+            raise Refused("encoded", "The server sent compressed bytes although asked not to.")
+        if not answer.body:
+            raise Refused("empty", "The server answered with nothing.")
+        media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return Fetched(str(target), media_type, answer.body)
+
+    def _checked(self, url: str) -> httpx.URL:
+        """Apply the rules that need no network; run again for every redirect."""
+        try:
+            if len(url) > _URL_LENGTH:
+                raise ValueError("too long")
+            target = httpx.URL(url.strip())
+            port = target.port or _PORTS.get(target.scheme, 0)
+        except (httpx.InvalidURL, ValueError, TypeError) as error:
+            raise Refused("bad-url", f"This is not an address: {url[:200]!r}.") from error
+        if target.scheme not in _PORTS:
+            raise Refused("scheme", "Only http and https addresses are fetched.")
+        if not target.host:
+            raise Refused("bad-url", f"The address names no host: {url[:200]!r}.")
+        if target.userinfo:
+            raise Refused("credentials", "Addresses with a user name or password are not fetched.")
+        if not self._exempt(target):
+            if _is_literal(target.host) and not is_public(target.host):
+                raise Refused("private-address", f"The host {target.host!r} is not on the public internet.")
+            if port not in _PORTS.values():
+                raise Refused("port", f"Port {port} is not fetched from; only 80 and 443.")
+        return target
+
+    def _exempt(self, target: httpx.URL) -> bool:
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        return f"{host}:{target.port or _PORTS[target.scheme]}".lower() in self._allowed
+
+    def _ask(self, target: httpx.URL, deadline: float, max_bytes: int, headers: Mapping[str, str]) -> _Answer:
+        """Send one GET over a connection of its own and read the answer within its bounds."""
+        backend = GuardedBackend(exempt=self._exempt(target), resolver=self._resolver, deadline=deadline)
+        url = httpcore.URL(
+            scheme=target.raw_scheme, host=target.raw_host, port=target.port, target=target.raw_path
+        )
+        sent = {"User-Agent": self._user_agent, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
+        try:
+            with (
+                httpcore.ConnectionPool(
+                    ssl_context=self._tls, network_backend=backend, max_keepalive_connections=0
+                ) as pool,
+                pool.stream("GET", url, headers=list(sent.items())) as response,
+            ):
+                received = httpx.Headers(response.headers)
+                body = _read(response, received, max_bytes) if response.status == 200 else b""
+                return _Answer(response.status, received, body)
+        except httpcore.TimeoutException as error:
+            raise Refused("timeout", "The server took too long.") from error
+        except httpcore.UnsupportedProtocol as error:
+            raise Refused("bad-url", f"This address cannot be asked for: {target}.") from error
+        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+            raise Refused("unreachable", f"The server cannot be reached: {error}.", again=True) from error
+
+    def _read_robots(self, site: str) -> str | None:
+        try:
+            fetched = self._follow(f"{site}/robots.txt", _ROBOTS_BYTES, False, {})
+        except Refused as refused:
+            # RFC 9309: without rules everything is allowed; with a server in trouble nothing is.
+            if refused.reason.startswith("http-4") or refused.reason in {"empty", "redirects"}:
+                return ""
+            if refused.reason.startswith("http-5"):
+                return None
+            raise
+        return fetched.body.decode("utf-8", errors="replace")
+
+
+def _read(response: httpcore.Response, headers: httpx.Headers, max_bytes: int) -> bytes:
+    too_many = Refused("too-many-bytes", f"The file is larger than {max_bytes} bytes.")
+    declared = headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise too_many
+    body = bytearray()
+    for chunk in response.iter_stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise too_many
+    return bytes(body)
+
+
+def _wait_for(error: Exception) -> bool | float:
+    """Tell stamina whether to try again, and when the server said when."""
+    if not isinstance(error, Refused) or not error.again:
+        return False
+    if error.after is None:
+        return True
+    return error.after if error.after <= _LONGEST_WAIT else False
+
+
+def _seconds(retry_after: str) -> float | None:
+    return float(retry_after) if retry_after.strip().isdigit() else None
+
+
+def _site(target: httpx.URL) -> str:
+    return f"{target.scheme}://{target.netloc.decode('ascii')}"
+
+
+def _join(target: httpx.URL, location: str) -> str:
+    if not location:
+        raise Refused("redirects", "The server redirects to nowhere.")
+    try:
+        return str(target.join(location))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise Refused("bad-url", f"The server redirects to a false address: {location[:200]!r}.") from error
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,76 @@
+"""Manners towards other people's servers: pace, robots.txt, and the wish to stay out of training; used by fetch."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from protego import Protego
+
+_HOSTS = 1000
+_UNWANTED = {"noai", "noimageai"}
+_WITH_VALUE = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
+
+
+class Pace:
+    """Spaces requests to each host evenly; safe to share between threads."""
+
+    def __init__(self, per_second: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._gap = 1.0 / per_second if per_second > 0 else 0.0
+        self._sleep = sleep
+        self._next: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def wait(self, host: str) -> None:
+        """Wait until it is this caller's turn at the host."""
+        with self._lock:
+            now = time.monotonic()
+            turn = max(now, self._next.get(host, now))
+            self._next[host] = turn + self._gap
+        if turn > now:
+            self._sleep(turn - now)
+
+
+class Robots:
+    """robots.txt of the hosts met lately. ``read`` gives a site's text, None when it may not be visited."""
+
+    def __init__(self, user_agent: str, read: Callable[[str], str | None]) -> None:
+        self._agent = user_agent
+        self._read = read
+        self._rules: OrderedDict[str, Protego | None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def allow(self, site: str, url: str) -> bool:
+        """Whether ``url`` may be fetched; ``site`` is its scheme, host and port. Raises what ``read`` raises."""
+        with self._lock:
+            known = site in self._rules
+        if not known:
+            text = self._read(site)
+            rules = None if text is None else Protego.parse(text)
+            with self._lock:
+                self._rules[site] = rules
+                while len(self._rules) > _HOSTS:
+                    self._rules.popitem(last=False)
+        else:
+            rules = self._rules.get(site)
+        return rules is not None and bool(rules.can_fetch(url, self._agent))
+
+
+def refuses_training(header_values: Iterable[str], user_agent: str) -> bool:
+    """Whether ``X-Robots-Tag`` headers say noai or noimageai to everyone or to this agent.
+
+    A value may start with an agent's name (``otherbot: noai``); it then speaks to that agent alone.
+    """
+    name = user_agent.partition("/")[0].strip().lower()
+    for value in header_values:
+        agent, colon, rest = value.lower().partition(":")
+        directives = value.lower()
+        if colon and "," not in agent and agent.strip() not in _WITH_VALUE:
+            if agent.strip() not in {name, "*"}:
+                continue
+            directives = rest
+        if _UNWANTED & {part.strip() for part in directives.split(",")}:
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""Where web pictures come from: one module per provider, all speaking ``provider.SourceProvider``."""

@@ -1,0 +1,109 @@
+"""Pictures out of a zip file that a stranger made; a SourceProvider. Nothing is ever unpacked to disk."""
+
+from __future__ import annotations
+
+import stat
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from reel_ingest.connection import Refused
+from reel_ingest.web_sources.provider import Candidate, Query
+from reel_shared import errors
+
+MAX_RATIO = 200
+"""Pictures hardly shrink in a zip; a member that grows this much is made to hurt."""
+_RATIO_FROM = 2**20
+_LITTER = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+class Archive:
+    """Members of one zip file; ``members`` and ``total_bytes`` bound how many and how much comes out of it."""
+
+    name = "zip"
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        picture_bytes: int,
+        members: int = 20_000,
+        total_bytes: int = 4 * 2**30,
+        licence: str = "",
+        attribution: str = "",
+    ) -> None:
+        """Open the file. Raises ``BadRequest`` or ``TooLarge`` when it is no zip or has too many members."""
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise errors.BadRequest("The file is not a zip archive, or a damaged one.") from error
+        if len(self._zip.infolist()) > members:
+            self._zip.close()
+            raise errors.TooLarge(f"The archive has more than {members} files; split it.")
+        self._picture_bytes = picture_bytes
+        self._left = total_bytes
+        self._lock = threading.Lock()
+        self._licence = licence
+        self._attribution = attribution
+
+    def search(self, query: Query) -> Iterator[Candidate]:
+        for member in islice(self._pictures(), query.limit):
+            title = PurePosixPath(member).name
+            yield Candidate(
+                member, self.name, title=title, licence=self._licence, attribution=self._attribution
+            )
+
+    def fetch(self, candidate: Candidate) -> bytes:
+        """Read one member. Raises ``Refused``: ``unsafe-path``, ``link``, ``encrypted``, ``too-many-bytes``,
+        ``bomb`` or ``damaged``."""
+        member = self._zip.getinfo(candidate.url)
+        self._check(member)
+        try:
+            with self._lock, self._zip.open(member) as file:
+                data = file.read(self._picture_bytes + 1)
+                self._left -= len(data)
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            OSError,
+            RuntimeError,
+            NotImplementedError,
+        ) as error:
+            raise Refused("damaged", f"{candidate.title!r} cannot be read out of the archive.") from error
+        if len(data) > self._picture_bytes:
+            raise Refused(
+                "too-many-bytes", f"{candidate.title!r} is larger than {self._picture_bytes} bytes."
+            )
+        if self._left < 0:
+            raise errors.TooLarge("The archive unpacks to more bytes than are allowed; split it.")
+        return data
+
+    def close(self) -> None:
+        self._zip.close()
+
+    def _pictures(self) -> Iterator[str]:
+        for member in self._zip.infolist():
+            if not member.is_dir() and not any(word in member.filename for word in _LITTER):
+                yield member.filename
+
+    def _check(self, member: zipfile.ZipInfo) -> None:
+        name = member.filename
+        if (
+            name.startswith(("/", "\\"))
+            or "\\" in name
+            or name[1:2] == ":"
+            or ".." in PurePosixPath(name).parts
+        ):
+            raise Refused("unsafe-path", f"The archive names a file outside itself: {name[:100]!r}.")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise Refused("link", f"{name[:100]!r} is a link, not a picture.")
+        if member.flag_bits & 1:
+            raise Refused("encrypted", f"{name[:100]!r} is encrypted.")
+        if member.file_size > self._picture_bytes:
+            raise Refused("too-many-bytes", f"{name[:100]!r} is larger than {self._picture_bytes} bytes.")
+        if member.file_size > _RATIO_FROM and member.file_size > MAX_RATIO * max(1, member.compress_size):
+            raise Refused("bomb", f"{name[:100]!r} unpacks to more than {MAX_RATIO} times its size.")

@@ -1,0 +1,30 @@
+"""Pictures that lie under a prefix in object storage; a SourceProvider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+from reel_ingest.web_sources.provider import Candidate, Query
+
+
+class Folder:
+    """Candidates are object keys; ``read`` gives an object's bytes and raises ``Refused`` for one too large."""
+
+    name = "folder"
+
+    def __init__(
+        self, keys: Iterable[str], read: Callable[[str], bytes], *, licence: str = "", attribution: str = ""
+    ) -> None:
+        self._keys = keys
+        self._read = read
+        self._licence = licence
+        self._attribution = attribution
+
+    def search(self, query: Query) -> Iterator[Candidate]:
+        for key in islice(self._keys, query.limit):
+            title = key.rpartition("/")[2]
+            yield Candidate(key, self.name, title=title, licence=self._licence, attribution=self._attribution)
+
+    def fetch(self, candidate: Candidate) -> bytes:
+        return self._read(candidate.url)

@@ -1,0 +1,96 @@
+"""Small films rendered for the tests: every frame carries its own number as a bar code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+WIDTH, HEIGHT, RATE = 160, 96, 24
+SCENE = 24
+Film = Callable[..., Path]
+
+
+def draw(index: int, *, scene_length: int = SCENE, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
+    """A frame: a backdrop per scene, a moving ball, and the number in eight small black or white blocks."""
+    rng = np.random.default_rng(100 + index // scene_length)
+    backdrop = rng.integers(30, 226, (4, 6, 3), dtype=np.uint8)
+    picture = cv2.resize(backdrop, (width, height), interpolation=cv2.INTER_CUBIC)
+    cv2.circle(picture, (10 + 4 * (index % scene_length), height // 3), 9, (250, 240, 60), -1)
+    for bit in range(8):
+        colour = (255, 255, 255) if index >> bit & 1 else (0, 0, 0)
+        cv2.rectangle(picture, (bit * 10, height - 8), (bit * 10 + 9, height - 1), colour, -1)
+    return picture
+
+
+@pytest.fixture(scope="session")
+def read_number() -> Callable[[np.ndarray], int]:
+    """Read a frame's number back from its bar code, whatever its size."""
+
+    def read(picture: np.ndarray) -> int:
+        grey = cv2.resize(
+            cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA
+        )
+        return sum(int(grey[HEIGHT - 4, bit * 10 + 5] > 128) << bit for bit in range(8))
+
+    return read
+
+
+def encode(
+    path: Path,
+    pictures: Iterable[np.ndarray],
+    *,
+    times_ms: list[int] | None = None,
+    pixel_format: str = "yuv420p",
+    rotation: int | None = None,
+    container_options: dict[str, str] | None = None,
+    aspect: Fraction | None = None,
+    gop: int = 12,
+    first_pts: int = 0,
+) -> Path:
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = None
+        for index, picture in enumerate(pictures):
+            if stream is None:
+                stream = container.add_stream(
+                    "libx264", rate=RATE, options={"preset": "ultrafast", "g": str(gop)}
+                )
+                stream.height, stream.width = picture.shape[:2]
+                stream.pix_fmt = pixel_format
+                if aspect:
+                    stream.codec_context.sample_aspect_ratio = aspect
+                if rotation:
+                    stream.set_display_rotation(rotation)
+                if times_ms:
+                    stream.codec_context.time_base = Fraction(1, 1000)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame.pts, frame.time_base = first_pts + index, Fraction(1, RATE)
+            if times_ms:
+                frame.pts, frame.time_base = times_ms[index], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
+    """Encode pictures, by default 96 numbered frames in four scenes, to a file of the given name."""
+    folder = tmp_path_factory.mktemp("films")
+
+    def make(name: str, pictures: Iterable[np.ndarray] | None = None, **options: object) -> Path:
+        path = folder / name
+        if not path.exists():
+            encode(path, pictures if pictures is not None else map(draw, range(96)), **options)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def draw_frame() -> Callable[..., np.ndarray]:
+    return draw

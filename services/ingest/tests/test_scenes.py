@@ -1,0 +1,61 @@
+"""Scene cuts: planted hard cuts are found, motion is not one, and the shortcut agrees with the library."""
+
+from __future__ import annotations
+
+import av
+import cv2
+import numpy as np
+import pytest
+from scenedetect import AdaptiveDetector, detect
+
+from reel_ingest.scenes import SceneCuts, tiny_picture
+
+LENGTHS = [30, 17, 44, 23, 60, 26]
+
+
+def cuts_of(path):
+    with av.open(str(path)) as container:
+        cuts = SceneCuts(24.0)
+        for frame in container.decode(video=0):
+            cuts.add(tiny_picture(frame))
+    return cuts
+
+
+@pytest.fixture(scope="session")
+def cut_film(film, draw_frame):
+    """Animated in the cheap way: a drawing is held for two frames, so every other frame does not move."""
+    pictures = []
+    for scene, length in enumerate(LENGTHS):
+        pictures += [draw_frame(1000 * scene + i // 2, scene_length=1000) for i in range(length)]
+    return film("cuts.mp4", pictures)
+
+
+def test_planted_cuts_are_found_to_the_frame(cut_film):
+    assert cuts_of(cut_film).cuts == np.cumsum(LENGTHS)[:-1].tolist()
+
+
+def test_agrees_with_the_library_at_full_size(cut_film):
+    scenes = detect(str(cut_film), AdaptiveDetector(min_scene_len=12))
+    assert cuts_of(cut_film).cuts == [start.frame_num for start, _ in scenes[1:]]
+
+
+def test_a_pan_is_one_scene(film):
+    wide = cv2.resize(np.random.default_rng(4).integers(0, 256, (8, 60, 3), dtype=np.uint8), (1200, 96))
+    path = film("pan.mp4", [wide[:, 8 * i : 8 * i + 160] for i in range(100)])
+    assert cuts_of(path).cuts == []
+
+
+def test_other_pixel_formats_see_the_same_cuts(film, draw_frame):
+    pictures = [draw_frame(i) for i in range(96)]
+    ten = film("ten-cuts.mp4", pictures, pixel_format="yuv420p10le")
+    full = film("full-cuts.mp4", pictures, pixel_format="yuv444p")
+    assert cuts_of(ten).cuts == cuts_of(full).cuts == [24, 48, 72]
+
+
+def test_the_scene_of_a_settled_frame_does_not_change(cut_film):
+    cuts, given = SceneCuts(24.0), {}
+    with av.open(str(cut_film)) as container:
+        for frame in container.decode(video=0):
+            cuts.add(tiny_picture(frame))
+            given.setdefault(cuts.settled, cuts.scene_of(cuts.settled))
+    assert all(cuts.scene_of(index) == scene for index, scene in given.items())
