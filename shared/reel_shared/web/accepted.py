@@ -1,0 +1,164 @@
+"""Submitting a job over HTTP, and the answers about one: 202, or held until it has ended (``Prefer: wait``).
+
+Every service's ``api.py`` calls ``submit_job``; the job endpoints call ``job_response``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import anyio
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from reel_shared import jobs
+from reel_shared.contracts import Kind, Model
+from reel_shared.db.engine import reading, transaction
+from reel_shared.errors import DatabaseUnavailable
+from reel_shared.security import Principal
+from reel_shared.web.envelope import envelope, etag, polling_headers
+from reel_shared.web.etags import conditional
+from reel_shared.web.idempotency import once
+from reel_shared.web.stopping import is_stopping
+
+MAX_WAIT_SECONDS = 30.0
+_LOOKS = (0.05, 0.1, 0.1, 0.2, 0.2, 0.3, 0.5)
+"""Seconds between looks at a job that is waited for; the last one goes on."""
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})")
+
+MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, Field(max_length=500)] | int | float | bool | None
+
+
+class Submission(BaseModel):
+    """Mixed into a kind's request to make it a POST body: ``class Movie(ExtractFramesRequest, Submission)``."""
+
+    metadata: dict[MetadataKey, MetadataValue] = Field(
+        default_factory=dict, max_length=32, description="the caller's own labels; shown with the job"
+    )
+
+
+def submit_job(
+    kind: Kind,
+    body: Model,
+    principal: Principal,
+    request: Request,
+    *,
+    check: Callable[[Session], None] | None = None,
+) -> Response:
+    """Submit a job and answer 202 with its envelope; honours ``Idempotency-Key`` and ``Prefer: wait``.
+
+    Args:
+        body: the kind's request model, with or without ``Submission``.
+        check: refuses by raising a ``ReelError``; runs in the transaction that would submit.
+    """
+    data = body.model_dump(mode="json")
+    metadata = data.pop("metadata", {})
+    wanted = kind.request.model_validate(data)
+
+    with transaction() as session:
+
+        def act() -> dict[str, Any]:
+            if check is not None:
+                check(session)
+            job = jobs.submit(session, kind, wanted, owner=principal.id, labels=metadata)
+            return envelope(job)
+
+        answer = once(session, request, principal.id, {**data, "metadata": metadata}, act)
+    return accepted(answer.body, request, headers=answer.headers)
+
+
+def accepted(
+    job: Mapping[str, Any], request: Request, *, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Answer 202 with a job's envelope, or, with ``Prefer: wait=N``, hold the answer until the job ends."""
+    found = {"Location": job["urls"]["self"], "Retry-After": "1", **(headers or {})}
+    response = JSONResponse(job, 202, headers=found)
+    seconds = preferred_wait(request)
+    return HeldResponse(job["id"], request, response, seconds, headers=found) if seconds else response
+
+
+def job_response(job_id: str, request: Request, *, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with the job as it stands: 200 or 304, with ETag and Retry-After."""
+    with reading() as session:
+        job = jobs.get(session, job_id)
+        found = {**(headers or {}), **polling_headers(job)}
+        return conditional(request, envelope(job), etag(job), headers=found)
+
+
+def preferred_wait(request: Request) -> float:
+    """Return the seconds of ``Prefer: wait=N``, at most ``MAX_WAIT_SECONDS``; 0 when it is not asked for."""
+    found = _WAIT.search(request.headers.get("prefer", ""))
+    return min(float(found[1]), MAX_WAIT_SECONDS) if found else 0.0
+
+
+class HeldResponse(Response):
+    """Waits for a job's end on the event loop, holding no thread, and then answers with the job.
+
+    When the time is over, the caller has gone or the server stops, it answers with ``otherwise``.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        request: Request,
+        otherwise: Response | None,
+        seconds: float,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.job_id, self.request, self.otherwise, self.seconds = job_id, request, otherwise, seconds
+        self.extra = {name: value for name, value in (headers or {}).items() if name != "Retry-After"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ended = False
+        async with anyio.create_task_group() as group:
+
+            async def wait() -> None:
+                nonlocal ended
+                ended = await self._ended()
+                group.cancel_scope.cancel()
+
+            group.start_soon(wait)
+            await _disconnected(receive)
+            group.cancel_scope.cancel()
+        if ended or self.otherwise is None:
+            applied = {**self.extra, "Preference-Applied": f"wait={int(self.seconds)}"}
+            response = await run_in_threadpool(job_response, self.job_id, self.request, headers=applied)
+        else:
+            response = self.otherwise
+        await response(scope, receive, send)
+
+    async def _ended(self) -> bool:
+        deadline = anyio.current_time() + self.seconds
+        looks = iter(_LOOKS)
+        pause = next(looks)
+        while not is_stopping():
+            if await run_in_threadpool(_has_ended, self.job_id):
+                return True
+            left = deadline - anyio.current_time()
+            if left <= 0:
+                return False
+            await anyio.sleep(min(pause, left))
+            pause = next(looks, pause)
+        return False
+
+
+def _has_ended(job_id: str) -> bool:
+    try:
+        with reading() as session:
+            return jobs.get(session, job_id).state in jobs.TERMINAL
+    except DatabaseUnavailable:
+        return False  # the caller waits anyway; the database may be back before the time is over
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,68 @@
+"""Who may call an endpoint: ``Depends(require("submit"))`` gives it a ``Principal`` or refuses the request."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import structlog
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
+
+from reel_shared.errors import Forbidden, Unauthorized
+from reel_shared.security import DEMO, Principal, Scope, recognise, remembered
+from reel_shared.settings import settings
+
+_bearer = HTTPBearer(
+    scheme_name="ApiKey", description="`Authorization: Bearer reel_<prefix>_<secret>`", auto_error=False
+)
+_Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def require(*scopes: Scope) -> Callable[..., Awaitable[Principal]]:
+    """Return a dependency that lets in holders of any one of ``scopes`` (``admin`` always).
+
+    Where ``demo`` is among them and the public demo is on, a request without a key comes in as ``DEMO``.
+
+    Raises (on a request):
+        Unauthorized: no key, or not a valid one.
+        Forbidden: a key without these scopes, or a page of another site that uses a visitor's browser.
+    """
+
+    async def principal(request: Request, credentials: _Credentials) -> Principal:
+        if credentials is None:
+            found = _anonymous(request, demo="demo" in scopes)
+        else:
+            found = await _keyholder(credentials.credentials)
+        if not found.may(*scopes):
+            raise Forbidden(f"The API key needs the scope {' or '.join(repr(scope) for scope in scopes)}.")
+        structlog.contextvars.bind_contextvars(principal=found.id)
+        return found
+
+    return principal
+
+
+async def _keyholder(token: str) -> Principal:
+    # A remembered key costs no change of thread: the synchronous prediction is too quick for one.
+    known = remembered.get(token)
+    return known if known is not None else await run_in_threadpool(recognise, token)
+
+
+def _anonymous(request: Request, *, demo: bool) -> Principal:
+    if "authorization" in request.headers:
+        raise Unauthorized("Send the key as 'Authorization: Bearer reel_…'.")
+    if not demo or not settings().web.public_demo:
+        raise Unauthorized("Send an API key as 'Authorization: Bearer reel_…'.")
+    if request.method != "GET" and request.headers.get("sec-fetch-site") == "cross-site":
+        raise Forbidden("Another site's page may not use the demo through a visitor's browser.")
+    return DEMO
+
+
+Reader = Annotated[Principal, Depends(require("read"))]
+Submitter = Annotated[Principal, Depends(require("submit"))]
+Admin = Annotated[Principal, Depends(require("admin"))]
+Visitor = Annotated[Principal, Depends(require("submit", "demo"))]
+"""May submit what the demo page needs: a key with ``submit``, or anyone where the public demo is on."""
+Owner = Annotated[Principal, Depends(require("read", "submit", "demo"))]
+"""May look at jobs: all of them with ``read``, otherwise the own ones (``Principal.sees``)."""

@@ -1,0 +1,77 @@
+"""A job row as the API shows it, everywhere the same; files in results get a presigned ``url``."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any
+
+from reel_shared.contracts import StoredFile
+from reel_shared.db.models import Job, utcnow
+from reel_shared.jobs import TERMINAL
+from reel_shared.settings import settings
+from reel_shared.storage import storage
+
+_FILE_FIELDS = set(StoredFile.model_fields) - {"url"}
+
+
+def envelope(job: Job) -> dict[str, Any]:
+    """Return the JSON object of a job; ``schemas.JobView`` names its fields."""
+    path = f"/v1/jobs/{job.id}"
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "state": str(job.state),
+        "attempt": job.attempt,
+        "progress": progress(job),
+        "request": job.request,
+        "result": with_urls(job.result),
+        "error": job.error,
+        "created_at": timestamp(job.created_at),
+        "started_at": timestamp(job.started_at),
+        "finished_at": timestamp(job.finished_at),
+        "parent_id": job.parent_id,
+        "urls": {"self": path, "cancel": f"{path}/cancel", "events": f"{path}/events"},
+        "metadata": job.labels,
+    }
+
+
+def progress(job: Job) -> dict[str, Any]:
+    return {
+        "done": job.progress_done,
+        "total": job.progress_total,
+        "unit": job.progress_unit,
+        "message": job.progress_message,
+    }
+
+
+def etag(job: Job) -> str:
+    """Change with every visible change, and twice in a lifetime of the presigned links that a result holds."""
+    period = max(1, settings().s3.url_lifetime_seconds // 2)
+    links = f"-{int(time.time()) // period}" if job.result else ""
+    return f'W/"{job.version}{links}"'
+
+
+def polling_headers(job: Job) -> dict[str, str]:
+    """Say when to ask again, later the older the job; or, when it has ended, how long the answer holds."""
+    if job.state in TERMINAL:
+        lifetime = min(3600, settings().s3.url_lifetime_seconds // 2)
+        return {"Cache-Control": f"private, max-age={lifetime}"}
+    age = (utcnow() - job.created_at).total_seconds()
+    seconds = next((wait for limit, wait in ((10, 1), (60, 2), (300, 5)) if age < limit), 10)
+    return {"Retry-After": str(seconds), "Cache-Control": "private, no-cache"}
+
+
+def timestamp(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
+
+
+def with_urls(value: Any) -> Any:
+    """Return JSON data with a presigned ``url`` in every object that is a ``contracts.StoredFile``."""
+    if isinstance(value, list):
+        return [with_urls(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() >= _FILE_FIELDS:
+        return {**value, "url": storage().presigned_url(value["key"])}
+    return {name: with_urls(item) for name, item in value.items()}

@@ -1,0 +1,23 @@
+"""Conditional GET: an ETag for what is shown, and 304 when the caller has it already."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+
+def matches(request: Request, etag: str) -> bool:
+    """Whether ``If-None-Match`` names ``etag``; weak comparison, as RFC 9110 asks for GET."""
+    wanted = request.headers.get("if-none-match", "")
+    names = {name.strip().removeprefix("W/") for name in wanted.split(",")}
+    return "*" in names or etag.removeprefix("W/") in names
+
+
+def conditional(
+    request: Request, content: object, etag: str, *, headers: dict[str, str] | None = None
+) -> Response:
+    """Answer 200 with ``content`` as JSON, or 304 without it. ``etag`` comes quoted: ``W/"7"``."""
+    found = {"ETag": etag, "Vary": "Authorization", **(headers or {})}
+    if matches(request, etag):
+        return Response(status_code=304, headers=found)
+    return JSONResponse(content, headers=found)
