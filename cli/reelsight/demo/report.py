@@ -1,0 +1,100 @@
+"""The demo's report: one screen in the terminal, and an HTML file with the pictures embedded."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader
+from rich.console import Console
+from rich.table import Table
+
+from reelsight.demo.checks import Check
+from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, Facts
+
+
+def show(console: Console, facts: Facts, checks: list[Check], html: Path) -> None:
+    """Print the report on one screen."""
+    console.rule("[bold]Reelsight demo")
+    console.print(_classes(facts))
+    console.print(_models(facts))
+    for line in summary(facts):
+        console.print(f"  {line}", highlight=False)
+    console.print(_checks(checks))
+    console.print(f"  report with pictures: {html}\n", highlight=False, soft_wrap=True)
+
+
+def summary(facts: Facts) -> list[str]:
+    """Return what the tables do not say, a line each."""
+    lines = [
+        f"duplicates removed ({name}): {exact} exact, {near} near"
+        for name, (exact, near) in facts.duplicates().items()
+    ]
+    refused = ", ".join(f"{count} {reason}" for reason, count in sorted(facts.refusals().items()))
+    lines.append(f"refused: {refused or 'none'}")
+    for name, version in facts.versions.items():
+        proof = version.certificate
+        lines.append(
+            f"split certificate ({name}): {'certified' if proof.certified else 'NOT CERTIFIED'}; "
+            f"{proof.groups} groups, nearest pair across {proof.nearest_distance_across} bits"
+        )
+    if facts.sample is not None:
+        for name, answer in facts.sample.answers.items():
+            guesses = ", ".join(f"{guess.label} {guess.probability:.0%}" for guess in answer[:2])
+            lines.append(f"a drawing of {facts.sample.truth}, asked of the model of {name}: {guesses}")
+    spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in facts.seconds.items())
+    lines.append(f"time: {spent}; {sum(facts.seconds.values()):.0f} s in all")
+    return lines
+
+
+def _classes(facts: Facts) -> Table:
+    table = Table("class", "scenes", "frames", "web pictures", "with variants", box=None, pad_edge=False)
+    for label in facts.titles:
+        film = facts.films[label]
+        before, after = facts.web_counts(label)
+        table.add_row(label, *map(str, (film.scenes, film.counts.kept, before, after)))
+    return table
+
+
+def _models(facts: Facts) -> Table:
+    stages = facts.models[EVERYTHING].stages
+    headings = [f"{stage.name} ({stage.size} px)" for stage in stages]
+    table = Table("trained on", *headings, "unseen scenes", "unseen drawings", box=None, pad_edge=False)
+    for name in (FILMS_ONLY, EVERYTHING):
+        accuracies = [f"{stage.accuracy:.3f}" for stage in facts.models[name].stages]
+        table.add_row(
+            name, *accuracies, f"{facts.accuracy(name, 'movie'):.3f}", f"{facts.accuracy(name, 'web'):.3f}"
+        )
+    return table
+
+
+def _checks(checks: list[Check]) -> Table:
+    table = Table("", "check", "seen", "wanted", box=None, pad_edge=False)
+    for check in checks:
+        mark = "[green]✓[/]" if check.passed else "[bold red]✗[/]"
+        table.add_row(mark, check.name, check.figure, check.wanted)
+    return table
+
+
+def write_html(facts: Facts, checks: list[Check], path: Path, *, sheets: dict[str, list[bytes]]) -> None:
+    """Write the report as one HTML file.
+
+    Args:
+        sheets: a few JPEG pictures a class, shown as a strip.
+    """
+    environment = Environment(loader=PackageLoader("reelsight.demo"), autoescape=True)
+    environment.filters["data_url"] = _data_url
+    page = environment.get_template("report.html").render(
+        facts=facts,
+        checks=checks,
+        lines=summary(facts),
+        sheets=sheets,
+        models={FILMS_ONLY: facts.models[FILMS_ONLY], EVERYTHING: facts.models[EVERYTHING]},
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+
+
+def _data_url(content: bytes) -> str:
+    kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
