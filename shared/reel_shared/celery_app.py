@@ -9,12 +9,15 @@ from functools import cache
 from typing import Any
 
 from celery import Celery
-from kombu import Exchange, Queue
-from kombu.exceptions import OperationalError
+from kombu import Exchange, Queue, pools
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 from reel_shared.contracts import KINDS, QUEUES
 from reel_shared.errors import Unavailable
 from reel_shared.settings import settings
+
+BROKER_ERRORS = (KombuError, RedisError, OSError)
 
 
 @cache
@@ -58,16 +61,29 @@ def send(kind: str, job_id: str) -> None:
         Unavailable: the broker does not answer; the outbox keeps the message.
     """
     try:
-        celery_app().send_task(kind, args=[job_id], queue=KINDS[kind].queue, retry=False)
-    except (OperationalError, ConnectionError, TimeoutError) as error:
+        with _senders().acquire(block=True) as producer:
+            celery_app().send_task(
+                kind, args=[job_id], queue=KINDS[kind].queue, producer=producer, retry=False
+            )
+    except BROKER_ERRORS as error:
         raise Unavailable("The queue does not answer; the job is kept and will be sent later.") from error
 
 
+@cache
+def _senders() -> Any:
+    """Connections for sending that give up at once: the outbox is the patient one, not the request."""
+    patience = {"max_retries": 0, "socket_connect_timeout": 1, "socket_timeout": 2}
+    return pools.producers[celery_app().connection_for_write(transport_options=patience)]
+
+
 def waiting_messages(queue: str) -> int:
-    """How many messages lie in the broker's queue, not counting those already handed to a worker."""
+    """How many messages lie in the broker's queue, not counting those already handed to a worker.
+
+    Raises:
+        Unavailable: the broker does not answer.
+    """
     try:
-        with celery_app().connection_for_read() as connection:
-            channel: Any = connection.default_channel
-            return int(channel.client.llen(queue))
-    except (OperationalError, ConnectionError, TimeoutError) as error:
+        with _senders().acquire(block=True) as producer:
+            return int(producer.channel.client.llen(queue))
+    except BROKER_ERRORS as error:
         raise Unavailable("The queue does not answer.") from error

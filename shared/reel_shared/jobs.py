@@ -98,8 +98,12 @@ def get(session: Session, job_id: str) -> Job:
     return job
 
 
-def claim(session: Session, job_id: str) -> Lease | None:
-    """Take the job if it waits or its lease ran out; None when another worker has it or it has ended."""
+def claim(session: Session, job_id: str, *, kind: str | None = None) -> Lease | None:
+    """Take the job if it waits or its lease ran out; None when another worker has it or it has ended.
+
+    Args:
+        kind: take it only when it is of this kind: what a message says is no proof.
+    """
     now, token = utcnow(), new_id("lease")
     free = sa.or_(Job.lease_until.is_(None), Job.lease_until < now)
     row = session.execute(
@@ -109,6 +113,7 @@ def claim(session: Session, job_id: str) -> Lease | None:
             sa.or_(Job.state == State.QUEUED, sa.and_(Job.state == State.RUNNING, free)),
             sa.or_(Job.not_before.is_(None), Job.not_before <= now),
             Job.attempt < Job.max_attempts,
+            Job.kind == kind if kind else sa.true(),
         )
         .values(
             state=State.RUNNING,

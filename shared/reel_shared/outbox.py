@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Sequence
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 import structlog
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, SessionTransaction
 
 from reel_shared import jobs
 from reel_shared.celery_app import send, waiting_messages
@@ -29,38 +30,60 @@ from reel_shared.telemetry import WAITING
 
 log = structlog.get_logger(__name__)
 BATCH = 500
-BROKER_ERRORS = (Unavailable, KombuError, RedisError, OSError)
+COMMITTED = "reel_committed"
 
 
-def ring_submitted(session: Session) -> None:
-    """Send the jobs that the session has just committed. A broker that is away only delays them."""
-    job_ids = session.info.pop(jobs.SUBMITTED, [])
+def _note_commit(session: Session) -> None:
+    if not session.in_nested_transaction():
+        session.info[COMMITTED] = session.info.pop(jobs.SUBMITTED, [])
+
+
+def ring_submitted(session: Session, ended: SessionTransaction) -> None:
+    """Send the jobs that the session has just committed. A broker that is away only delays them.
+
+    Runs when the transaction has given its connection back: sending needs one too, and requests that each
+    hold one while they wait for another would empty the pool and wait for ever.
+    """
+    if ended.parent is not None:
+        return
+    session.info.pop(jobs.SUBMITTED, None)
+    job_ids = session.info.pop(COMMITTED, [])
     try:
         for start in range(0, len(job_ids), BATCH):
             _send_rows(job_ids[start : start + BATCH])
-    except (*BROKER_ERRORS, DatabaseUnavailable) as error:
+    except Unavailable as error:
         log.warning("outbox.delayed", jobs=len(job_ids), reason=str(error))
 
 
-sa.event.listen(Session, "after_commit", ring_submitted)
+sa.event.listen(Session, "after_commit", _note_commit)
+sa.event.listen(Session, "after_transaction_end", ring_submitted)
 
 
 def _send_rows(job_ids: Sequence[str]) -> None:
     """Send first and mark after: a crash in between sends twice, which a claim makes harmless."""
-    sent: list[str] = []
+    sent: list[tuple[str, datetime]] = []
     with reading() as session:
         rows = session.execute(
-            sa.select(OutboxMessage.job_id, OutboxMessage.kind).where(OutboxMessage.job_id.in_(job_ids))
+            sa.select(OutboxMessage.job_id, OutboxMessage.created_at, OutboxMessage.kind).where(
+                OutboxMessage.job_id.in_(job_ids)
+            )
         ).all()
     try:
-        for job_id, kind in rows:
+        for job_id, created_at, kind in rows:
             send(kind, job_id)
-            sent.append(job_id)
+            sent.append((job_id, created_at))
     finally:
         if sent:
             with transaction() as session:
-                session.execute(sa.update(Job).where(Job.id.in_(sent)).values(sent_at=utcnow()))
-                session.execute(sa.delete(OutboxMessage).where(OutboxMessage.job_id.in_(sent)))
+                _mark_sent(session, sent)
+
+
+def _mark_sent(session: Session, sent: Sequence[tuple[str, datetime]]) -> None:
+    job_ids = [job_id for job_id, _ in sent]
+    session.execute(sa.update(Job).where(Job.id.in_(job_ids)).values(sent_at=utcnow()))
+    # Only the rows that were read: a quick worker may have failed meanwhile, and its retry has a new row.
+    row = sa.tuple_(OutboxMessage.job_id, OutboxMessage.created_at)
+    session.execute(sa.delete(OutboxMessage).where(row.in_(sent)))
 
 
 class Reaper:
@@ -69,21 +92,28 @@ class Reaper:
     def __init__(self) -> None:
         self.owner = new_id("wrk")
         self.stopping = threading.Event()
+        self.lenient_until = 0.0
 
     def run(self) -> None:
         while not self.stopping.is_set():
             try:
                 if self._lead():
                     self.step()
-            except (*BROKER_ERRORS, DatabaseUnavailable) as error:
+            except DatabaseUnavailable as error:
+                # No heartbeat could be written either: the workers get one lease's time to come back first.
+                self.lenient_until = time.monotonic() + settings().jobs.lease_seconds
+                log.warning("reaper.waits", reason=str(error))
+            except Unavailable as error:
                 log.warning("reaper.waits", reason=str(error))
             self.stopping.wait(settings().jobs.reaper_seconds)
+        self._resign()
 
     def step(self) -> None:
-        with transaction() as session:
-            expired = jobs.expire(session)
-        if expired:
-            log.warning("reaper.expired", jobs=expired)
+        if time.monotonic() >= self.lenient_until:
+            with transaction() as session:
+                expired = jobs.expire(session)
+            if expired:
+                log.warning("reaper.expired", jobs=expired)
         self._find_lost()
         self._send_due()
         self._forget()
@@ -92,17 +122,25 @@ class Reaper:
         """Take or extend the leader's lock; False while another reaper holds it."""
         now = utcnow()
         until = now + timedelta(seconds=3 * settings().jobs.reaper_seconds + 5)
-        with transaction() as session:
-            taken = session.execute(
-                sa.update(Lock)
-                .where(Lock.name == "reaper", sa.or_(Lock.owner == self.owner, Lock.until < now))
-                .values(owner=self.owner, until=until)
-                .returning(Lock.name)
-            ).one_or_none()
-            if taken is None and session.get(Lock, "reaper") is None:
-                session.add(Lock(name="reaper", owner=self.owner, until=until))
-                return True
+        try:
+            with transaction() as session:
+                taken = session.execute(
+                    sa.update(Lock)
+                    .where(Lock.name == "reaper", sa.or_(Lock.owner == self.owner, Lock.until < now))
+                    .values(owner=self.owner, until=until)
+                    .returning(Lock.name)
+                ).one_or_none()
+                if taken is None and session.get(Lock, "reaper") is None:
+                    session.add(Lock(name="reaper", owner=self.owner, until=until))
+                    return True
+        except IntegrityError:  # two reapers met an empty table
+            return False
         return taken is not None
+
+    def _resign(self) -> None:
+        """Let the next reaper lead at once."""
+        with suppress(DatabaseUnavailable), transaction() as session:
+            session.execute(sa.delete(Lock).where(Lock.name == "reaper", Lock.owner == self.owner))
 
     def _find_lost(self) -> None:
         """Find waiting jobs whose message is gone: the broker holds fewer messages than jobs wait."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 RequestT = TypeVar("RequestT", bound=Model)
 PROGRESS_EVERY_SECONDS = 0.5
 EXIT_HARD_LIMIT = 70
+JOB_ID = re.compile(r"job_[0-9a-f]{32}")
 
 draining_since: float | None = None
 """When SIGTERM came, on the monotonic clock."""
@@ -129,7 +131,10 @@ class Heartbeat(threading.Thread):
 
     def run(self) -> None:
         while not self.done.wait(settings().jobs.heartbeat_seconds):
-            self.context.beat()
+            try:
+                self.context.beat()
+            except Exception:  # a thread that ended here would cost a healthy job its lease
+                log.exception("job.heartbeat_failed", job=self.context.job_id)
             if self.context.over_hard_limit:
                 self._kill()
 
@@ -144,7 +149,7 @@ class Heartbeat(threading.Thread):
 
 def run_job(kind: Kind, function: JobFunction[Any], job_id: str) -> State | None:
     """Claim the job and run ``function`` on it; None when the job is not this worker's to run."""
-    lease = transact(lambda session: jobs.claim(session, job_id))
+    lease = transact(lambda session: jobs.claim(session, job_id, kind=kind.name))
     if lease is None:
         log.info("job.not_claimed", job=job_id)
         return None
@@ -204,6 +209,10 @@ def task(kind: Kind) -> Callable[[JobFunction[RequestT]], JobFunction[RequestT]]
     def register(function: JobFunction[RequestT]) -> JobFunction[RequestT]:
         @celery_app().task(name=kind.name)
         def run(job_id: str) -> None:
+            # Anyone who reaches the broker may have written the message.
+            if not isinstance(job_id, str) or not JOB_ID.fullmatch(job_id):
+                log.warning("job.message_refused", kind=kind.name)
+                return
             run_job(kind, function, job_id)
 
         return function
