@@ -10,12 +10,16 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], list[str]]
 """Host and port to addresses, as text. Raises ``OSError`` when there is none."""
 
-# Reachable by routing but not part of the public web: 6to4 relays and Azure's metadata service.
-_REFUSED_V4 = [ipaddress.IPv4Network(n) for n in ("192.88.99.0/24", "168.63.129.16/32", "0.0.0.0/8")]
+# Not all of it is marked as private everywhere: protocol assignments, 6to4 relays, Azure's metadata service.
+_REFUSED_V4 = [
+    ipaddress.IPv4Network(network)
+    for network in ("0.0.0.0/8", "192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")
+]
 _TEREDO = ipaddress.IPv6Network("2001::/32")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
 _V4_COMPATIBLE = ipaddress.IPv6Network("::/96")
+_V4_TRANSLATED = ipaddress.IPv6Network("::ffff:0:0:0/96")
 _ISATAP = 0x5EFE
 
 
@@ -49,10 +53,10 @@ def is_public(text: str) -> bool:
 
 def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     """Return the IPv4 address that an IPv6 address stands for, if it does."""
-    low = int(address) & 0xFFFF_FFFF
     if address.ipv4_mapped:
         return address.ipv4_mapped
     if address.sixtofour:
         return address.sixtofour
-    wrapped = address in _NAT64 or address in _V4_COMPATIBLE or (int(address) >> 32) & 0xFFFF == _ISATAP
-    return ipaddress.IPv4Address(low) if wrapped else None
+    wrapped = any(address in network for network in (_NAT64, _V4_COMPATIBLE, _V4_TRANSLATED))
+    isatap = (int(address) >> 32) & 0xFFFF == _ISATAP
+    return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF) if wrapped or isatap else None

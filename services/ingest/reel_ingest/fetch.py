@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+import ssl
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import httpcore
 import httpx
@@ -24,6 +27,7 @@ _AGAIN = {429, 500, 502, 503, 504}
 _LONGEST_WAIT = 60.0
 _ROBOTS_BYTES = 500 * 1024
 _URL_LENGTH = 4096
+_HOST = re.compile(rb"[A-Za-z0-9._:-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Fetcher:
         self._resolver = resolver
         self._pace = Pace(per_host_per_second)
         self._robots = Robots(user_agent, self._read_robots)
-        self._tls = httpx.create_ssl_context(trust_env=False)
+        self._tls = _tls()
 
     def get(
         self, url: str, *, max_bytes: int, crawl: bool = True, headers: Mapping[str, str] | None = None
@@ -81,7 +85,11 @@ class Fetcher:
         ``encoded``, ``empty`` or ``http-<status>``.
         """
         for attempt in stamina.retry_context(
-            on=_wait_for, attempts=self._attempts, timeout=None, wait_initial=self._first_wait
+            on=_wait_for,
+            attempts=self._attempts,
+            timeout=None,
+            wait_initial=self._first_wait,
+            wait_jitter=self._first_wait,
         ):
             with attempt:
                 return self._follow(url, max_bytes, crawl, headers or {})
@@ -129,17 +137,18 @@ class Fetcher:
                 raise ValueError("too long")
             target = httpx.URL(url.strip())
             port = target.port or _PORTS.get(target.scheme, 0)
+            host = target.host  # decodes the name, which may fail on its own
         except (httpx.InvalidURL, ValueError, TypeError) as error:
             raise Refused("bad-url", f"This is not an address: {url[:200]!r}.") from error
         if target.scheme not in _PORTS:
             raise Refused("scheme", "Only http and https addresses are fetched.")
-        if not target.host:
+        if not host or not _HOST.fullmatch(target.raw_host):
             raise Refused("bad-url", f"The address names no host: {url[:200]!r}.")
         if target.userinfo:
             raise Refused("credentials", "Addresses with a user name or password are not fetched.")
         if not self._exempt(target):
-            if _is_literal(target.host) and not is_public(target.host):
-                raise Refused("private-address", f"The host {target.host!r} is not on the public internet.")
+            if _is_literal(host) and not is_public(host):
+                raise Refused("private-address", f"The host {host!r} is not on the public internet.")
             if port not in _PORTS.values():
                 raise Refused("port", f"Port {port} is not fetched from; only 80 and 443.")
         return target
@@ -183,6 +192,11 @@ class Fetcher:
                 return None
             raise
         return fetched.body.decode("utf-8", errors="replace")
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _read(response: httpcore.Response, headers: httpx.Headers, max_bytes: int) -> bytes:

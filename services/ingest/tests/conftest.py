@@ -1,9 +1,11 @@
-"""Small films rendered for the tests: every frame carries its own number as a bar code."""
+"""Small films rendered for the tests, every frame with its number as a bar code; and a local web server."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -94,3 +96,66 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
 @pytest.fixture(scope="session")
 def draw_frame() -> Callable[..., np.ndarray]:
     return draw
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        server = self.server
+        server.asked.append(self.path)
+        server.headers_seen.append(dict(self.headers.items()))
+        page = server.pages.get(self.path.partition("?")[0])
+        if page is None:
+            return self.answer(404, b"nothing here")
+        return page(self)
+
+    def answer(self, status=200, body=b"", **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_args):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.pages, self.asked, self.headers_seen = {}, [], []
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_error):
+        self.shutdown()
+        self.server_close()
+
+    @property
+    def host(self):
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    def url(self, path):
+        return f"http://{self.host}{path}"
+
+    def handle_error(self, request, client_address):
+        pass  # a client that hangs up early is what several tests are about
+
+
+@pytest.fixture
+def new_server() -> type[Server]:
+    """Another local web server: ``with new_server() as other``."""
+    return Server
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A web server on this machine; ``pages`` maps paths to what answers them, ``asked`` lists the requests."""
+    with Server() as server:
+        yield server

