@@ -31,7 +31,7 @@ class Listing:
     def page(
         self,
         session: Session,
-        query: sa.Select[tuple[RowT]],
+        query: sa.Select[RowT],
         row: type[Any],
         show: Callable[[RowT], Mapping[str, Any]],
     ) -> dict[str, Any]:

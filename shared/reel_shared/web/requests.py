@@ -6,6 +6,7 @@ A plain ASGI middleware, so that answers stream through it; installed by ``app.c
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import structlog
 from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reel_shared.ids import new_id
@@ -34,6 +36,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 _FORM_OVERHEAD = 2**20
+_TIGHTER = "reel_body_limit"
 
 
 def large_body(limit: Callable[[], int]) -> Callable[[F], F]:
@@ -47,6 +50,11 @@ def large_body(limit: Callable[[], int]) -> Callable[[F], F]:
         return endpoint
 
     return mark
+
+
+def tighten_body(scope: Scope, limit: int) -> None:
+    """Allow this request's body fewer bytes than its endpoint would; to be called before it is read."""
+    scope[_TIGHTER] = limit
 
 
 class Requests:
@@ -79,6 +87,8 @@ class Requests:
 
         try:
             await self.app(scope, _limited(scope, receive), send_with_headers)
+        except ClientDisconnect:
+            log.info("http.disconnected", method=scope["method"], path=scope["path"])
         except Exception:
             log.exception("http.crashed", method=scope["method"], path=scope["path"])
             if status:
@@ -119,7 +129,7 @@ def _body_limit(scope: Scope) -> int:
     limit = getattr(scope.get("endpoint"), "body_limit", None)
     if limit is None or "json" in Headers(scope=scope).get("content-type", ""):
         return settings().limits.json_bytes
-    allowed: int = limit()
+    allowed: int = min(limit(), scope.get(_TIGHTER, sys.maxsize))
     return allowed + _FORM_OVERHEAD
 
 

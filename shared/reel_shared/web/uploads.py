@@ -1,0 +1,167 @@
+"""Files that callers send: streamed to disk under a byte cap, judged by their content, stored by their hash.
+
+Called by ``POST /v1/uploads`` and by endpoints that take a file beside their fields (``read_submission``).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+
+from reel_shared.contracts import StoredFile
+from reel_shared.errors import BadRequest, Forbidden, TooLarge, UnsupportedType
+from reel_shared.security import Principal
+from reel_shared.settings import settings
+from reel_shared.storage import storage
+from reel_shared.web.media import HEAD_BYTES, Family, MediaType, accept
+from reel_shared.web.requests import tighten_body
+
+PREFIX = "uploads"
+ALL: tuple[Family, ...] = ("picture", "film", "archive")
+_CHUNK = 2**20
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def byte_cap(family: Family) -> int:
+    limits = settings().limits
+    return {
+        "picture": limits.picture_bytes,
+        "film": limits.upload_bytes,
+        "archive": limits.archive_bytes,
+    }[family]
+
+
+def largest() -> int:
+    """For ``large_body``: the most bytes that any file may have."""
+    return max(byte_cap(family) for family in ALL)
+
+
+async def receive_upload(
+    request: Request, principal: Principal, *, families: Collection[Family] = ALL
+) -> StoredFile:
+    """Store the request's file: the raw body, or the part ``file`` of a multipart form.
+
+    The endpoint must be marked with ``large_body(largest)``. Visitors without a key may send pictures only.
+
+    Raises:
+        TooLarge: more bytes than its family may have; refused before it is read where Content-Length tells.
+        UnsupportedType: its first bytes are of no accepted kind; the rest is not read.
+    """
+    allowed = _allowed(request, principal, families)
+    if not _is_form(request):
+        return await _receive_raw(request, allowed)
+    async with request.form(max_files=1, max_fields=100) as form:
+        return await _store_part(form.get("file"), allowed)
+
+
+async def read_submission(
+    request: Request, principal: Principal, model: type[ModelT], *, families: Collection[Family]
+) -> ModelT:
+    """Read a request model that names a stored file by ``key``: from JSON, or from a multipart form.
+
+    In a form the file is the part ``file``, the other fields are form fields, and ``metadata`` is JSON text.
+    """
+    allowed = _allowed(request, principal, families)
+    if not _is_form(request):
+        return _validated(model, await _read_json(request))
+    async with request.form(max_files=1, max_fields=100) as form:
+        fields: dict[str, Any] = {name: value for name, value in form.items() if isinstance(value, str)}
+        if "metadata" in fields:
+            fields["metadata"] = _parsed(fields["metadata"])
+        # The fields are judged before the file is stored; a key in the right form stands in for the file's.
+        _validated(model, {**fields, "key": f"{PREFIX}/file"})
+        stored = await _store_part(form.get("file"), allowed)
+    return _validated(model, {**fields, "key": stored.key})
+
+
+def _allowed(request: Request, principal: Principal, families: Collection[Family]) -> frozenset[Family]:
+    allowed = frozenset(families)
+    if not principal.may("submit"):
+        allowed &= {"picture"}
+    if not allowed:
+        raise Forbidden("Sending such files needs an API key with the scope 'submit'.")
+    tighten_body(request.scope, max(byte_cap(family) for family in allowed))
+    return allowed
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+async def _receive_raw(request: Request, families: Collection[Family]) -> StoredFile:
+    media: MediaType | None = None
+    head, pending, size = b"", bytearray(), 0
+    announced = int(request.headers.get("content-length") or 0)
+    with tempfile.NamedTemporaryFile(prefix="reel-upload-") as spool:
+        async for chunk in request.stream():
+            size += len(chunk)
+            pending += chunk
+            if media is None:
+                head = bytes(pending[:HEAD_BYTES])
+                media = accept(head, families) if len(head) == HEAD_BYTES else None
+            if media is not None:
+                _check_size(max(size, announced), media.family)
+            if len(pending) >= _CHUNK:
+                await run_in_threadpool(spool.write, bytes(pending))
+                pending.clear()
+        if size == 0:
+            raise BadRequest(
+                "The body is empty; send the file's bytes, or a multipart form with a part 'file'."
+            )
+        found = media or accept(head, families)
+        _check_size(size, found.family)
+        spool.write(pending)
+        spool.flush()
+        return await run_in_threadpool(storage().put_file, PREFIX, Path(spool.name), found.name, found.suffix)
+
+
+async def _store_part(part: UploadFile | str | None, families: Collection[Family]) -> StoredFile:
+    if not isinstance(part, UploadFile) or not part.size:
+        raise BadRequest("The form has no file, or an empty one; send it as the part 'file'.")
+    head = await part.read(HEAD_BYTES)
+    await part.seek(0)
+    media = accept(head, families)
+    _check_size(part.size, media.family)
+    return await run_in_threadpool(
+        lambda: storage().put_stream(
+            PREFIX, part.file, media.name, media.suffix, max_bytes=byte_cap(media.family)
+        )
+    )
+
+
+def _check_size(size: int, family: Family) -> None:
+    cap = byte_cap(family)
+    if size > cap:
+        raise TooLarge(f"A {family} may have at most {cap} bytes; send a smaller file.", limit=cap)
+
+
+async def _read_json(request: Request) -> Any:
+    if "json" not in request.headers.get("content-type", ""):
+        raise UnsupportedType("Send JSON that names the file by its key, or a multipart form with the file.")
+    return _parsed((await request.body()).decode(errors="replace"))
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise RequestValidationError(
+            [{"type": "json_invalid", "loc": ("body",), "msg": str(error)}]
+        ) from error
+
+
+def _validated(model: type[ModelT], data: Any) -> ModelT:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        found = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
+        raise RequestValidationError(found) from error
