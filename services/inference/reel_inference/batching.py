@@ -19,6 +19,9 @@ import numpy as np
 from reel_inference.engine import Logits, Pictures
 from reel_shared import errors
 
+CROWDED_SECONDS = 0.1
+"""How long after two pictures met the wide lane stays shut: its threads and a lane's would fight for cores."""
+
 
 class Infers(Protocol):
     """What a lane needs of an engine."""
@@ -46,6 +49,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._busy = 0
         self._closed = False
+        self._crowded_until = 0.0
         self._seconds_per_picture = 0.05
         self._threads = [
             threading.Thread(target=self._serve, args=(lane,), name=f"lane-{lane}", daemon=True)
@@ -79,7 +83,10 @@ class Batcher:
                     f"{len(self._queue)} pictures are waiting already; try again in {seconds} s.",
                     retry_after=seconds,
                 )
-            self._queue.append(_Waiting(engine, picture, time.monotonic() + timeout, answer))
+            now = time.monotonic()
+            if self._busy or self._queue:
+                self._crowded_until = now + CROWDED_SECONDS
+            self._queue.append(_Waiting(engine, picture, now + timeout, answer))
             self._changed.notify()
         return answer
 
@@ -106,8 +113,8 @@ class Batcher:
     def _take(self) -> tuple[list[_Waiting], bool] | None:
         """Wait for work and take a fair share of it; None when closed and empty.
 
-        Alone means: nothing else runs and nothing else waits, so the wide lane is free. It stays this lane's own
-        until the answer is out, because no other lane can be alone meanwhile.
+        Alone means: nothing else runs, waits or came together with others just now, so the wide lane is free. It
+        stays this lane's own until the answer is out, because no other lane can be alone meanwhile.
         """
         with self._changed:
             while not self._queue:
@@ -120,7 +127,7 @@ class Batcher:
                 if self._queue[0].engine is not items[0].engine:
                     break
                 items.append(self._queue.popleft())
-            alone = self._busy == 0 and not self._queue
+            alone = self._busy == 0 and not self._queue and time.monotonic() >= self._crowded_until
             self._busy += 1
         return _still_wanted(items), alone
 

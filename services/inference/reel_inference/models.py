@@ -53,19 +53,19 @@ class Models:
         self._loading = threading.Lock()
         self._active: Engine | None = None
 
-    @property
-    def active(self) -> Engine | None:
-        """The active engine as of the last look; None when there is none."""
-        return self._active
-
     def engine(self, model: str = ACTIVE) -> Engine:
         """Return the engine of `active` or of a model id, loading it when it is not here yet.
 
         Raises errors.NoModel, errors.NotFound, or errors.Corrupt when a file does not match its hash.
         """
-        if model == ACTIVE:
-            return self._active or self.refresh()
-        return self._engines.get(model) or self._resident(self._find(model))
+        found = self.resident(model)
+        if found is not None:
+            return found
+        return self.refresh() if model == ACTIVE else self._loaded(self._find(model))
+
+    def resident(self, model: str = ACTIVE) -> Engine | None:
+        """Return the engine if it is in memory; asks and waits for nothing."""
+        return self._active if model == ACTIVE else self._engines.get(model)
 
     def refresh(self) -> Engine:
         """Look up the active model and swap to it; the engine before serves until the new one is warm."""
@@ -74,7 +74,7 @@ class Models:
         except errors.NoModel:
             self._active = None
             raise
-        engine = self._resident(record)
+        engine = self._loaded(record)
         if engine is not self._active:
             log.info("model active", model=record.id)
             self._active = engine
@@ -92,7 +92,7 @@ class Models:
             if stop.wait(every_seconds):
                 return
 
-    def _resident(self, record: ModelRecord) -> Engine:
+    def _loaded(self, record: ModelRecord) -> Engine:
         with self._loading:
             engine = self._engines.get(record.id)
             if engine is None:

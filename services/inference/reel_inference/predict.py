@@ -5,6 +5,7 @@ Called by the API for one picture and by the `predict_pictures` job for many.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -38,6 +39,14 @@ def top_labels(logits: Logits, card: ModelCard, *, top_k: int) -> list[LabelProb
 def read_picture(content: bytes, size: int) -> Pictures:
     """Decode and prepare one picture: uint8 (size, size, 3). Raises errors.BadPicture and its kin."""
     return preprocess(open_picture(content), size)
+
+
+async def predict_picture(
+    engine: Engine, picture: Pictures, *, batcher: Batcher, top_k: int
+) -> list[LabelProbability]:
+    """Predict one prepared picture without holding a thread. Raises errors.TooManyRequests when too many wait."""
+    logits = await asyncio.wrap_future(batcher.submit(engine, picture))
+    return top_labels(logits, engine.card, top_k=top_k)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,24 @@ def _load(directory: Path) -> Engine:
     return load_engine(directory, lanes=_lanes(), precision=precision, max_batch=inference.max_batch)
 
 
+def check() -> None:
+    """Raise errors.Unavailable while there is an active model that is not loaded. None at all is fine."""
+    if models().resident() is not None:
+        return
+    try:
+        record = find_model(ACTIVE)
+    except errors.NoModel:
+        return
+    raise errors.Unavailable(f"Model {record.id} is still being loaded.")
+
+
+def close() -> None:
+    """Answer what is queued and let go of engines and lanes."""
+    if batcher.cache_info().currsize:
+        batcher().close()
+    forget()
+
+
 def forget() -> None:
     """Drop engines and lanes; what a forked child inherits of them is dead."""
     models.cache_clear()

@@ -1,0 +1,167 @@
+"""Owns HTTP for predictions: one picture answered at once, or a job for many.
+
+Mounted by the embedded platform, or served alone through `app`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import anyio
+from anyio import CapacityLimiter
+from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.responses import JSONResponse, Response
+
+from reel_inference import serving
+from reel_inference.cores import usable_cores
+from reel_inference.models import ACTIVE
+from reel_inference.predict import predict_picture, read_picture
+from reel_shared import errors
+from reel_shared.contracts import PREDICT_PICTURES, Prediction, PredictPicturesRequest
+from reel_shared.settings import settings
+from reel_shared.storage import storage
+from reel_shared.web.accepted import Submission, submit_job
+from reel_shared.web.app import create_app
+from reel_shared.web.auth import Submitter, Visitor
+from reel_shared.web.health import Check
+from reel_shared.web.requests import large_body
+from reel_shared.web.schemas import JobView
+
+FORM = "multipart/form-data"
+MAX_FILES = 1000
+"""In one form; more go by key."""
+BINARY = {"type": "string", "format": "binary"}
+PICTURE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/*": {"schema": BINARY},
+            FORM: {"schema": {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}},
+        },
+    }
+}
+
+
+class PredictionJob(PredictPicturesRequest, Submission):
+    """The body of `POST /v1/predictions`."""
+
+
+JOB_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": PredictionJob.model_json_schema()},
+            FORM: {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "file": {"type": "array", "items": BINARY},
+                        "model": {"type": "string"},
+                        "top_k": {"type": "integer"},
+                    },
+                    "required": ["file"],
+                }
+            },
+        },
+    }
+}
+
+
+@asynccontextmanager
+async def _serve(_app: FastAPI) -> AsyncIterator[None]:
+    """Follow the active model while the application lives."""
+    stop = threading.Event()
+    watcher = threading.Thread(
+        target=serving.models().watch, args=(stop, settings().inference.model_poll_seconds), name="models"
+    )
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        await run_in_threadpool(watcher.join)
+        await run_in_threadpool(serving.close)
+
+
+router = APIRouter(tags=["predictions"], lifespan=_serve)
+_decoding = CapacityLimiter(usable_cores())
+
+
+@router.post("/v1/models/{model}/predict", response_model=Prediction, openapi_extra=PICTURE_BODY)
+@large_body(lambda: settings().limits.picture_bytes)
+async def predict(
+    model: str, request: Request, principal: Visitor, top_k: Annotated[int, Query(ge=1, le=100)] = 3
+) -> Response:
+    """Answer one picture, the request's body, by the `active` model or the one of an id. Nothing is stored."""
+    if model != ACTIVE and not principal.may("submit"):
+        raise errors.Forbidden("Visitors of the demo may ask the active model only.")
+    bound = settings().inference.queue
+    if _decoding.statistics().tasks_waiting >= bound:
+        raise errors.TooManyRequests(
+            f"{bound} pictures are waiting to be decoded; try again in a second.", retry_after=1
+        )
+    content = await _one_picture(request)
+    engine = serving.models().resident(model)
+    if engine is None:
+        engine = await run_in_threadpool(serving.models().engine, model)
+    picture = await anyio.to_thread.run_sync(read_picture, content, engine.size, limiter=_decoding)
+    labels = await predict_picture(engine, picture, batcher=serving.batcher(), top_k=top_k)
+    answer = Prediction(model=engine.card.id, predictions=labels)
+    return JSONResponse(answer.model_dump(), headers={"X-Model": engine.card.id, "Cache-Control": "no-store"})
+
+
+@router.post("/v1/predictions", status_code=202, response_model=JobView, openapi_extra=JOB_BODY)
+@large_body(lambda: settings().limits.archive_bytes)
+async def create_prediction(request: Request, principal: Submitter) -> Response:
+    """Submit a job that answers stored pictures by key, or the files of a form."""
+    if request.headers.get("content-type", "").startswith(FORM):
+        async with request.form(max_files=MAX_FILES) as form:
+            body = _validated(await run_in_threadpool(_stored, form))
+    else:
+        body = _validated(await request.body())
+    return await run_in_threadpool(submit_job, PREDICT_PICTURES, body, principal, request)
+
+
+async def _one_picture(request: Request) -> bytes:
+    if not request.headers.get("content-type", "").startswith(FORM):
+        return await request.body()
+    async with request.form(max_files=1) as form:
+        for part in form.values():
+            if isinstance(part, UploadFile):
+                return await part.read()
+    raise errors.BadRequest("The form holds no file; send one picture in the field 'file'.")
+
+
+def _stored(form: FormData) -> dict[str, Any]:
+    """Store the form's files; return the request's fields. Names and types sent by strangers are not used."""
+    limit = settings().limits.picture_bytes
+    keys = [
+        storage().put_stream("uploads", part.file, "application/octet-stream", max_bytes=limit).key
+        for part in form.getlist("file")
+        if isinstance(part, UploadFile)
+    ]
+    if not keys:
+        raise errors.BadRequest("The form holds no file; send pictures in the field 'file'.")
+    return {"keys": keys, **{name: form[name] for name in ("model", "top_k") if name in form}}
+
+
+def _validated(fields: bytes | dict[str, Any]) -> PredictionJob:
+    try:
+        if isinstance(fields, bytes):
+            return PredictionJob.model_validate_json(fields)
+        return PredictionJob.model_validate(fields)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in found]) from error
+
+
+def app() -> FastAPI:
+    """The service alone."""
+    return create_app("Reelsight inference", [router], ready=[Check("model", serving.check)])

@@ -1,0 +1,235 @@
+"""Predictions over HTTP and as jobs, on real storage and a real database."""
+
+from __future__ import annotations
+
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from reel_inference import api, serving
+from reel_inference.tasks import predict_pictures
+from reel_shared import jobs
+from reel_shared.contracts import (
+    BUILD_DATASET_VERSION,
+    PREDICT_PICTURES,
+    BuildDatasetVersionRequest,
+    PredictPicturesRequest,
+)
+from reel_shared.db.engine import transaction
+from reel_shared.db.models import DatasetVersion, Job, ModelAlias, TrainedModel
+from reel_shared.runner import run_job
+from reel_shared.security import create_key
+
+pytestmark = pytest.mark.servers
+
+
+def picture(colour="red", kind="PNG"):
+    stream = io.BytesIO()
+    Image.new("RGB", (60, 40), colour).save(stream, kind)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def publish(reel, make_model):
+    """Publish a generated model as the trainer does, and make it the active one."""
+    reel.storage.ensure_bucket()
+
+    def do(name, **options):
+        folder = make_model(name, gain=20.0, **options)
+        files = {
+            file.name: reel.storage.put_file("models", file, "application/octet-stream").model_dump()
+            for file in folder.iterdir()
+        }
+        with transaction() as session:
+            job = jobs.submit(session, BUILD_DATASET_VERSION, BuildDatasetVersionRequest())
+            if session.get(DatasetVersion, "dsv_1") is None:
+                session.add(
+                    DatasetVersion(
+                        id="dsv_1",
+                        dataset="default",
+                        manifest={},
+                        manifest_sha256="0" * 64,
+                        classes=[],
+                        counts={},
+                        certificate={},
+                        job_id=job.id,
+                    )
+                )
+                session.flush()
+            session.add(
+                TrainedModel(
+                    id=name,
+                    dataset_version_id="dsv_1",
+                    architecture="mean_colour",
+                    recipe="none",
+                    card=json.loads((folder / "model.json").read_text()),
+                    files=files,
+                    metrics={},
+                    job_id=job.id,
+                )
+            )
+            session.flush()
+            session.merge(ModelAlias(name="active", model_id=name))
+        return files
+
+    yield do
+    serving.close()
+
+
+@pytest.fixture
+def client(reel):
+    reel.configure(inference__model_poll_seconds=0.05)
+    with transaction() as session:
+        _, token = create_key(session, "test", ["submit"])
+    with TestClient(api.app(), headers={"Authorization": f"Bearer {token}"}) as made:
+        yield made
+
+
+def ask(client, content, model="active", **options):
+    return client.post(f"/v1/models/{model}/predict", content=content, **options)
+
+
+def test_a_picture_is_answered_at_once_by_the_active_model(client, publish):
+    refusal = ask(client, picture())
+    assert (refusal.status_code, refusal.json()["type"]) == (503, "urn:reelsight:problem:no-model")
+    publish("mdl_a")
+    answer = ask(client, picture("lime"), params={"top_k": 2})
+    assert answer.status_code == 200
+    assert answer.headers["X-Model"] == answer.json()["model"] == "mdl_a"
+    assert answer.json()["predictions"][0]["label"] == "green"
+    assert len(answer.json()["predictions"]) == 2
+    form = client.post("/v1/models/mdl_a/predict", files={"file": ("x.jpg", picture("blue", "JPEG"))})
+    assert form.json()["predictions"][0]["label"] == "blue"
+    with transaction() as session:
+        assert session.query(Job).filter_by(kind=PREDICT_PICTURES.name).count() == 0
+
+
+def test_refusals_say_what_is_wrong(client, publish, reel):
+    publish("mdl_a")
+    assert ask(client, b"").json()["reason"] == "empty"
+    bad = ask(client, b"no picture at all")
+    assert (bad.status_code, bad.json()["reason"]) == (400, "not-a-picture")
+    assert bad.headers["content-type"] == "application/problem+json"
+    assert ask(client, picture(), model="mdl_x").status_code == 404
+    assert ask(client, picture(), params={"top_k": 0}).status_code == 422
+    assert client.post("/v1/models/active/predict", files={}, data={"a": "b"}).status_code == 400
+    reel.configure(limits__picture_bytes=1000)
+    assert ask(client, picture() + b"\0" * 2_000_000).status_code == 413
+
+
+def test_visitors_may_ask_the_active_model_only_and_only_where_the_demo_is_public(client, publish, reel):
+    publish("mdl_a")
+    del client.headers["Authorization"]
+    assert ask(client, picture()).status_code == 200
+    assert ask(client, picture(), model="mdl_a").status_code == 403
+    assert ask(client, picture(), headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert client.post("/v1/predictions", json={"keys": ["uploads/x"]}).status_code == 401
+    reel.configure(web__public_demo="false")
+    assert ask(client, picture()).status_code == 401
+
+
+def test_a_newly_active_model_takes_over_without_one_failed_answer(client, publish):
+    publish("mdl_a")
+    assert ask(client, picture()).json()["model"] == "mdl_a"
+    publish("mdl_b", size=12, classes=["rouge", "vert", "bleu", "marque"])
+    french = {"mdl_a": "red", "mdl_b": "rouge"}
+
+    def until_swapped(_):
+        for _ in range(500):
+            answer = ask(client, picture())
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["predictions"][0]["label"] == french[answer.headers["X-Model"]]
+            if answer.headers["X-Model"] == "mdl_b":
+                return True
+        return False
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(until_swapped, range(4)))
+
+
+def test_readiness_waits_for_the_model_but_not_for_there_being_one(client, publish, reel):
+    assert client.get("/readyz").json()["checks"]["model"]["ok"] is True
+    publish("mdl_a")
+    ask(client, picture())
+    assert client.get("/readyz").json()["checks"]["model"]["ok"] is True
+
+
+def run(job_id):
+    state = run_job(PREDICT_PICTURES, predict_pictures, job_id)
+    with transaction() as session:
+        return state, jobs.get(session, job_id)
+
+
+def test_a_job_answers_every_key_in_order_with_its_own_error(publish, reel):
+    publish("mdl_a")
+    store = reel.storage
+    good = [store.put_bytes("uploads", picture(c), "image/png").key for c in ("red", "lime", "blue")]
+    bad = store.put_bytes("uploads", b"broken", "image/png").key
+    keys = [good[0], bad, good[1], "uploads/00/missing.png", good[2]] * 30
+    with transaction() as session:
+        request = PredictPicturesRequest(keys=keys, top_k=1)
+        job_id = jobs.submit(session, PREDICT_PICTURES, request).id
+    state, job = run(job_id)
+    assert state == "succeeded", job.error
+    assert (job.result["count"], job.result["failed"], job.result["model"]) == (150, 60, "mdl_a")
+    lines = store.get_bytes(job.result["results"]["key"], max_bytes=10**6).decode().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert [line["key"] for line in found] == keys
+    wanted = ["red", "bad-picture", "green", "not-found", "blue"] * 30
+    assert [_outcome(line) for line in found] == wanted
+    assert job.progress_done == job.progress_total == 150
+
+
+def _outcome(line):
+    if "error" in line:
+        return line["error"]["type"].rpartition(":")[2]
+    return line["predictions"][0]["label"]
+
+
+def test_a_job_uses_the_model_that_is_active_when_it_runs(publish, reel):
+    publish("mdl_a")
+    key = reel.storage.put_bytes("uploads", picture(), "image/png").key
+    for name in ("mdl_b", "mdl_c"):
+        publish(name)
+        with transaction() as session:
+            job_id = jobs.submit(session, PREDICT_PICTURES, PredictPicturesRequest(keys=[key])).id
+        assert run(job_id)[1].result["model"] == name
+
+
+def test_a_damaged_model_fails_the_job_with_the_reason(publish, reel):
+    files = publish("mdl_a")
+    reel.storage.put_at(files["model.onnx"]["key"], b"something else", "application/octet-stream")
+    with transaction() as session:
+        job_id = jobs.submit(session, PREDICT_PICTURES, PredictPicturesRequest(keys=["uploads/x"])).id
+    state, job = run(job_id)
+    assert state == "failed"
+    assert "does not match its recorded hash" in job.error["detail"]
+
+
+def test_jobs_are_submitted_by_keys_or_as_a_form(client, publish, reel):
+    publish("mdl_a")
+    by_key = client.post("/v1/predictions", json={"keys": ["uploads/x"], "metadata": {"batch": "7"}})
+    assert by_key.status_code == 202
+    assert by_key.json()["metadata"] == {"batch": "7"}
+    assert by_key.headers["Location"] == f"/v1/jobs/{by_key.json()['id']}"
+    files = [("file", ("a.png", picture("red"))), ("file", ("b.png", picture("lime")))]
+    form = client.post("/v1/predictions", files=files, data={"top_k": "1"})
+    assert form.status_code == 202, form.text
+    state, job = run(form.json()["id"])
+    assert (state, job.result["count"], job.result["failed"]) == ("succeeded", 2, 0)
+    again = {"Idempotency-Key": "once"}
+    first, second = (client.post("/v1/predictions", files=files, headers=again).json() for _ in range(2))
+    assert first["id"] == second["id"]
+    wrong = client.post("/v1/predictions", json={"keys": []})
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "#/keys")
+    assert client.post("/v1/predictions", data={"top_k": "1"}, files={"x": b"y"}).status_code == 400
+
+
+def test_the_contract_lists_both_ways_of_sending(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    for path in ("/v1/models/{model}/predict", "/v1/predictions"):
+        assert "multipart/form-data" in paths[path]["post"]["requestBody"]["content"]
