@@ -24,8 +24,7 @@ def up(
     try:
         with Stack(data, port=port, say=lambda line: console.err.print(f"[yellow]{line}[/]")) as stack:
             show_address(stack)
-            while not stopping.wait(1.0):
-                stack.watch()
+            stopping.wait()
             console.err.print("Stopping: running jobs finish or go back to their queue …")
     except (ServerFailed, OSError, TimeoutError) as error:
         console.fail(str(error))

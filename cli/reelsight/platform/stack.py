@@ -1,4 +1,7 @@
-"""The embedded platform in one data folder: servers, secrets, schema, bucket, first key, processes."""
+"""The embedded platform in one data folder: servers, secrets, schema, bucket, first key, processes.
+
+``reel up``, ``reel demo`` and the end-to-end tests enter a ``Stack``; a watcher thread keeps its processes alive.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import os
 import secrets
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +33,7 @@ from reelsight.platform.supervisor import Program, Supervisor
 
 CLIENT_FILE = "client.json"
 START_SECONDS = 60.0
+WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,8 @@ class Stack:
         self.access = Access("", "")
         self.env: dict[str, str] = {}
         self.supervisor: Supervisor | None = None
+        self._closing = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
     def __enter__(self) -> Self:
         try:
@@ -88,24 +95,28 @@ class Stack:
         )
         self.supervisor = Supervisor(programs(), env=self.env, logs=self.data / "logs", say=self._say)
         self.supervisor.start()
+        self._watcher.start()
         self._wait_for_api()
 
-    def watch(self) -> None:
-        """Look after the processes and the servers once; call it about once a second."""
-        assert self.supervisor is not None
-        self.supervisor.watch()
-        for server in (self.valkey, self.s3):
-            if not server.running:
-                self._say(f"{server.name} has ended; starting it again (log: {server.log})")
-                server.restart()
-
     def close(self) -> None:
+        self._closing.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
         if self.supervisor is not None:
             self.supervisor.stop()
             self.supervisor = None
         dispose()
         self.s3.close()
         self.valkey.close()
+
+    def _watch(self) -> None:
+        assert self.supervisor is not None
+        while not self._closing.wait(WATCH_SECONDS):
+            self.supervisor.watch()
+            for server in (self.valkey, self.s3):
+                if not server.running:
+                    self._say(f"{server.name} has ended; starting it again (log: {server.log})")
+                    server.restart()
 
     # --- parts --------------------------------------------------------------------------------------------
 
@@ -159,7 +170,6 @@ class Stack:
         return token
 
     def _wait_for_api(self) -> None:
-        assert self.supervisor is not None
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -167,7 +177,6 @@ class Stack:
                     return
             except httpx.TransportError:
                 pass
-            self.watch()
             time.sleep(0.1)
         raise TimeoutError(
             f"The API does not answer after {START_SECONDS:g} s; see {self.data / 'logs' / 'api.log'}."

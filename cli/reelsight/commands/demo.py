@@ -1,0 +1,73 @@
+"""``reel demo``: films, drawings, platform, mission, report; exits 1 when a figure is not what it should be."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reel_shared.client import Client
+from reelsight.commands import console
+from reelsight.demo import report
+from reelsight.demo.checks import judge
+from reelsight.demo.facts import Facts
+from reelsight.demo.mission import Mission, MissionFailed
+from reelsight.demo.screen import Screen
+from reelsight.platform.stack import Stack
+from reelsight.studio.films import render_films
+from reelsight.studio.server import serve
+
+SEED = 7
+
+
+def demo(
+    data: console.DataOption = console.DEFAULT_DATA,
+    port: Annotated[int | None, typer.Option(help="The port of the API and the pages.")] = None,
+) -> None:
+    """Run the whole mission on films that the studio renders, and report."""
+    screen = Screen(console.err)
+    started = time.monotonic()
+    screen.step("rendering films and drawings")
+    with screen.bar("films", unit="drawings") as update:
+        films = render_films(data / "studio" / "films", seed=SEED, on_progress=update)
+    rendering = time.monotonic() - started
+    with serve(data / "studio" / "drawings", seed=SEED) as studio:
+        env = {
+            "REEL_INGEST__OPENVERSE_URL": studio.url,
+            "REEL_INGEST__ALLOWED_HOSTS": json.dumps([studio.host]),
+        }
+        drawing = time.monotonic() - started - rendering
+        try:
+            with Stack(data, port=port, say=lambda line: console.err.print(line), extra_env=env) as stack:
+                booting = time.monotonic() - started - rendering - drawing
+                client = Client(stack.access.url, stack.access.token)
+                name = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+                mission = Mission(client, films, dataset=name, screen=screen)
+                facts = mission.run()
+                sheets = mission.sheets()
+        except MissionFailed as error:
+            console.fail(f"{error} The logs are in {data / 'logs'}.")
+    facts.seconds = {"films": rendering, "drawings": drawing, "start": booting, **facts.seconds}
+    sys.exit(0 if conclude(facts, data, sheets=sheets, bordered={f.label for f in films if f.bordered}) else 1)
+
+
+def conclude(facts: Facts, data: Path, *, sheets: dict[str, list[bytes]], bordered: set[str]) -> bool:
+    """Write and print the report; True when every check passed."""
+    checks = judge(facts, bordered=bordered)
+    path = data.resolve() / "reports" / f"{facts.dataset}.html"
+    report.write_html(facts, checks, path, sheets=sheets)
+    report.show(console.out, facts, checks, path)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    console.out.print(f"  largest process: {children:.1f} GiB", highlight=False)
+    failed = [check.name for check in checks if not check.passed]
+    if failed:
+        console.err.print(f"[bold red]Not as it should be:[/] {', '.join(failed)}")
+    else:
+        console.out.print("  Look at it yourself: `make up`, then open the page and drop a picture.")
+    return not failed

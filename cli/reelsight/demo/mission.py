@@ -1,0 +1,186 @@
+"""The mission, step by step, through the public API only: the same client that any user has."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from reel_shared import contracts
+from reel_shared.client import Client
+from reel_shared.contracts import MAKE_VARIANTS, Source
+from reel_shared.web.schemas import JobView
+from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, Facts, Sample
+from reelsight.demo.screen import Screen
+from reelsight.studio.films import Film
+
+STYLES = {"fanart": "fanart", "sketch": "sketches", "drawing": "drawing"}
+"""Style -> the word that the query adds to the film's title."""
+EVERY_FRAMES = 36
+SHEET_PICTURES = 8
+
+
+class MissionFailed(Exception):
+    """A job of the mission did not succeed."""
+
+
+class Mission:
+    """Each public method is one step; ``facts`` is what they leave."""
+
+    def __init__(self, client: Client, films: list[Film], *, dataset: str, screen: Screen) -> None:
+        self.client = client
+        self.films = films
+        self.screen = screen
+        self.facts = Facts(dataset=dataset, titles={film.label: film.title for film in films})
+
+    def run(self) -> Facts:
+        with self._timed("frames"):
+            self.extract_frames()
+        with self._timed("web pictures and variants"):
+            self.collect_pictures()
+        with self._timed("split"):
+            self.build_versions()
+        for name in (FILMS_ONLY, EVERYTHING):
+            with self._timed(f"training on {name}"):
+                self.train(name)
+        with self._timed("predict and explain"):
+            self.ask()
+        return self.facts
+
+    def extract_frames(self) -> None:
+        jobs = {}
+        for film in self.films:
+            jobs[film.label] = self.client.submit_movie(
+                film.path,
+                label=film.label,
+                title=film.title,
+                dataset=self.facts.dataset,
+                every_frames=EVERY_FRAMES,
+            )
+        for label, job in self._wait_all(jobs).items():
+            self.facts.films[label] = job.result_as(contracts.ExtractFramesResult)
+
+    def collect_pictures(self) -> None:
+        jobs = {}
+        for film in self.films:
+            for style, word in STYLES.items():
+                request = contracts.CollectPicturesRequest(
+                    dataset=self.facts.dataset, label=film.label, query=f"{film.title} {word}", style=style
+                )
+                jobs[(film.label, style)] = self.client.submit_web_collection(request)
+        done = self._wait_all(jobs)
+        for (label, style), job in done.items():
+            self.facts.collections.append((label, style, job.result_as(contracts.CollectPicturesResult)))
+        self._wait_for_variants({job.id: label for (label, _), job in done.items()})
+
+    def _wait_for_variants(self, parents: dict[str, str]) -> None:
+        """The platform itself submits augment jobs after collections; find them by their parent."""
+        jobs = {}
+        for parent, label in parents.items():
+            for job in self.client.jobs(kind=MAKE_VARIANTS.name, parent_id=parent):
+                jobs[(label, job.id)] = job
+        for (label, _), job in self._wait_all(jobs).items():
+            self.facts.variants.append((label, job.result_as(contracts.MakeVariantsResult)))
+
+    def build_versions(self) -> None:
+        jobs = {}
+        for name, sources in ((FILMS_ONLY, [Source.MOVIE]), (EVERYTHING, [Source.MOVIE, Source.WEB])):
+            request = contracts.BuildDatasetVersionRequest(
+                dataset=self.facts.dataset, train_sources=sources, valid_fraction=0.25
+            )
+            jobs[name] = self.client.submit_dataset_version(request)
+        for name, job in self._wait_all(jobs).items():
+            self.facts.versions[name] = job.result_as(contracts.BuildDatasetVersionResult)
+
+    def train(self, name: str) -> None:
+        request = contracts.TrainModelRequest(
+            dataset_version_id=self.facts.versions[name].dataset_version_id,
+            recipe="demo",
+            activate=name == EVERYTHING,
+        )
+        job = self._wait_all({name: self.client.submit_training(request)})[name]
+        self.facts.models[name] = job.result_as(contracts.TrainModelResult)
+
+    def ask(self) -> None:
+        """Ask both models about one held-out drawing, and the better one for its reasons."""
+        chosen = self._held_out_drawing()
+        picture = self.client.download(self._link(chosen["key"]))
+        answers = {}
+        for name in (FILMS_ONLY, EVERYTHING):
+            model = self.facts.models[name].model_id
+            answers[name] = self.client.predict(picture, model=model, top_k=3).predictions
+        other = next(guess.label for guess in answers[EVERYTHING] if guess.label != chosen["label"])
+        request = contracts.ExplainPictureRequest(key=chosen["key"], labels=[chosen["label"], other])
+        job = self._wait_all({"explanation": self.client.submit_explanation(request)})["explanation"]
+        explanation = job.result_as(contracts.ExplainPictureResult)
+        self.facts.sample = Sample(
+            truth=chosen["label"],
+            style=chosen["style"],
+            picture=picture,
+            answers=answers,
+            explanation=explanation,
+            overlays=list(self._overlays(explanation)),
+        )
+
+    def sheets(self) -> dict[str, list[bytes]]:
+        """Return a few pictures of each class, frames first, for the report."""
+        sheets = {}
+        for label in self.facts.titles:
+            images = [image for image in self._images() if image["label"] == label]
+            frames = [image for image in images if image["source"] == "movie"]
+            drawings = [image for image in images if image["source"] == "web"]
+            chosen = [*_spread(frames, SHEET_PICTURES // 2), *_spread(drawings, SHEET_PICTURES // 2)]
+            sheets[label] = [self.client.download(self._link(image["key"])) for image in chosen]
+        return sheets
+
+    # --- parts --------------------------------------------------------------------------------------------
+
+    def _held_out_drawing(self) -> dict[str, Any]:
+        """The first held-out sketch by id, so that nobody picks a flattering one."""
+        held_out = [i for i in self._images() if i["source"] == "web" and i["split"] == "valid"]
+        sketches = [image for image in held_out if image["style"] == "sketch"]
+        return min(sketches or held_out, key=lambda image: str(image["id"]))
+
+    def _images(self) -> list[dict[str, Any]]:
+        version = self.client.dataset_version(self.facts.versions[EVERYTHING].dataset_version_id)
+        manifest = json.loads(self.client.download(version["manifest"]["url"]))
+        return [image for image in manifest["images"] if image["variant"] == "original"]
+
+    def _link(self, key: str) -> str:
+        return self.client.link(key)
+
+    def _overlays(self, explanation: contracts.ExplainPictureResult) -> Iterator[tuple[str, bytes]]:
+        for each in explanation.explanations:
+            for method, file in (("Grad-CAM", each.gradcam), ("guided backprop", each.guided)):
+                if file is not None and file.url:
+                    caption = f"{method} for {each.label} ({each.probability:.0%})"
+                    yield caption, self.client.download(file.url)
+
+    def _wait_all(self, jobs: dict[Any, JobView]) -> dict[Any, JobView]:
+        with self.screen.following(jobs) as update:
+            ended = {}
+            for name, job in jobs.items():
+                ended[name] = self.client.wait(job.id, on_progress=lambda view, name=name: update(name, view))
+        for name, job in ended.items():
+            if job.state != "succeeded":
+                detail = (job.error or {}).get("detail", "")
+                raise MissionFailed(f"{name}: {job.kind} {job.id} {job.state}. {detail}")
+        return ended
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        self.screen.step(name)
+        started = time.monotonic()
+        yield
+        self.facts.seconds[name] = time.monotonic() - started
+
+
+def _spread(images: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    return images[:: max(1, len(images) // count)][:count]
+
+
+def films_folder(data: Path) -> Path:
+    return data / "studio"
