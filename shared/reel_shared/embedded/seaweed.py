@@ -29,6 +29,9 @@ class Seaweed(Server):
     name: ClassVar[str] = "seaweed"
     port_names: ClassVar[tuple[str, ...]] = ("s3", "master", "volume", "filer", "admin")
 
+    # It needs two seconds, or hangs after a crash; what it has acknowledged is on disk either way.
+    stop_seconds: ClassVar[float] = 4.0
+
     access_key: ClassVar[str] = "reelsight"
 
     @property

@@ -30,6 +30,7 @@ class Server(ABC):
     port_names: ClassVar[tuple[str, ...]]
     grace: ClassVar[float] = 3.0
     start_seconds: ClassVar[float] = 20.0
+    stop_seconds: ClassVar[float] = 10.0
     mode: ClassVar[int] = 0o700
 
     def __init__(self, directory: Path) -> None:
@@ -130,7 +131,7 @@ class Server(ABC):
             self._lock = None
 
     def _stop(self, process: Process) -> None:
-        process.stop(seconds=self.grace + 7)
+        process.stop(seconds=self.stop_seconds)
 
     # --- parts --------------------------------------------------------------------------------------------
 
