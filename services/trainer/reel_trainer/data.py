@@ -1,0 +1,189 @@
+"""Chooses the pictures of a training and turns them into batches; called by ``learner``.
+
+Everything that would let a training succeed on nothing is refused here, before the first batch.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from fastai.vision.augment import aug_transforms
+from fastai.vision.core import TensorImage
+
+from reel_networks import InputStats
+from reel_shared.contracts import Variant
+from reel_shared.errors import Unprocessable
+from reel_shared.manifest import Manifest, ManifestImage, Side
+from reel_trainer.cache import PictureCache
+from reel_trainer.recipe import Recipe, Transforms
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+Change = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Rows(NamedTuple):
+    train: list[ManifestImage]
+    valid: list[ManifestImage]
+
+
+def choose_rows(manifest: Manifest, recipe: Recipe) -> Rows:
+    """Return training pictures and validation originals. Raises Unprocessable when they cannot teach or judge."""
+    train, valid = manifest.on(Side.TRAIN), manifest.on(Side.VALID)
+    if recipe.train_on_validation:
+        train = train + _held_back(manifest)
+    largest = max(recipe.stages, key=lambda stage: stage.batch_size)
+    if not train:
+        raise Unprocessable("There is no training picture; build the dataset version with other sources.")
+    if not valid:
+        raise Unprocessable(
+            "There is no validation picture; add scenes or web pictures, or raise valid_fraction."
+        )
+    missing = sorted(set(manifest.classes) - {row.label for row in train})
+    if missing:
+        raise Unprocessable(
+            f"No training picture shows {', '.join(missing)}; add some or leave the class out."
+        )
+    if len(train) < largest.batch_size:
+        raise Unprocessable(
+            f"There are {len(train)} training pictures, fewer than one batch of stage {largest.name} "
+            f"({largest.batch_size}); add pictures or take a recipe with smaller batches."
+        )
+    return Rows(train, valid)
+
+
+def _held_back(manifest: Manifest) -> list[ManifestImage]:
+    """Return what the split kept from training: validation originals and their variants, under the same filters."""
+    valid = {image.id for image in manifest.on(Side.VALID)}
+    request = manifest.request
+    return [
+        image
+        for image in manifest.images
+        if (image.id in valid or image.parent_id in valid)
+        and image.source in request.train_sources
+        and (request.variants or image.variant == Variant.ORIGINAL)
+    ]
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """uint8 (N, H, W, 3) to normalised float32 (N, 3, H, W) in channels-last memory, always explicitly."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    augment: Change | None
+
+    @classmethod
+    def of(cls, stats: InputStats, device: torch.device, *, augment: Change | None = None) -> Normalize:
+        mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in stats)
+        return cls(mean, std, augment)
+
+    def __call__(self, pictures: torch.Tensor) -> torch.Tensor:
+        x = pictures.permute(0, 3, 1, 2).float().div_(255)
+        if self.augment is not None:
+            x = self.augment(x)
+        return x.sub_(self.mean).div_(self.std).contiguous(memory_format=torch.channels_last)
+
+
+def augmentation(transforms: Transforms, size: int) -> Change:
+    """Return fastai's batch transforms from any square float batch to ``size``, with values kept in 0..1."""
+    changes = aug_transforms(
+        do_flip=transforms.flip,
+        max_rotate=transforms.max_rotate,
+        max_zoom=transforms.max_zoom,
+        max_lighting=transforms.max_lighting,
+        max_warp=transforms.max_warp,
+        p_affine=transforms.p_affine,
+        p_lighting=transforms.p_lighting,
+        size=size,
+    )
+
+    def change(x: torch.Tensor) -> torch.Tensor:
+        picture: Any = TensorImage(x)
+        for transform in sorted(changes, key=lambda t: t.order):
+            picture = transform(picture, split_idx=0)
+        plain: torch.Tensor = picture.as_subclass(torch.Tensor)
+        if plain.shape[-1] != size:
+            plain = torch.nn.functional.interpolate(plain, size=(size, size), mode="bilinear", antialias=True)
+        return plain.clamp_(0, 1)
+
+    return change
+
+
+class PictureLoader:
+    """Batches from a cache: shuffled or balanced for training (last partial batch dropped), in order otherwise."""
+
+    def __init__(
+        self,
+        cache: PictureCache,
+        labels: npt.NDArray[np.int64],
+        normalize: Normalize,
+        *,
+        batch_size: int,
+        device: torch.device,
+        rng: np.random.Generator | None = None,
+        cells: Sequence[tuple[str, str]] | None = None,
+    ) -> None:
+        self.cache, self.labels, self.normalize = cache, labels, normalize
+        self.batch_size, self.device, self.rng, self.cells = batch_size, device, rng, cells
+
+    @property
+    def trains(self) -> bool:
+        return self.rng is not None
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.cache), self.batch_size)
+        return whole if self.trains or not rest else whole + 1
+
+    @property
+    def images(self) -> int:
+        """How many pictures one pass yields."""
+        return len(self) * self.batch_size if self.trains else len(self.cache)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = self._order()
+        for number in range(len(self)):
+            indices = order[number * self.batch_size : (number + 1) * self.batch_size]
+            squares = torch.from_numpy(self.cache.squares(indices.tolist(), self.rng))
+            labels = torch.from_numpy(self.labels[indices])
+            x = squares.to(self.device, non_blocking=True)
+            yield self.normalize(x), labels.to(self.device, non_blocking=True)
+
+    def _order(self) -> npt.NDArray[np.int64]:
+        if self.rng is None:
+            return np.arange(len(self.cache))
+        if self.cells is None:
+            return self.rng.permutation(len(self.cache))
+        return balanced_order(self.cells, self.rng)
+
+
+def balanced_order(cells: Sequence[tuple[str, str]], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return as many indices as there are cells' members, every class equally often and in it every source.
+
+    A scarce source repeats its pictures; of a plentiful one each epoch takes another part.
+    """
+    members: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for index, (label, source) in enumerate(cells):
+        members[label][source].append(index)
+    drawn: list[npt.NDArray[np.int64]] = []
+    for label in sorted(members):
+        for indices in (members[label][source] for source in sorted(members[label])):
+            share = -(-len(cells) // (len(members) * len(members[label])))
+            rounds = -(-share // len(indices))
+            repeated = np.concatenate([rng.permutation(indices) for _ in range(rounds)])
+            drawn.append(repeated[:share])
+    return rng.permutation(np.concatenate(drawn))[: len(cells)]
+
+
+class Loaders(NamedTuple):
+    """What fastai's Learner asks of its data."""
+
+    train: PictureLoader
+    valid: PictureLoader
+    device: torch.device
+    n_inp: int = 1

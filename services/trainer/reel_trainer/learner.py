@@ -1,0 +1,125 @@
+"""One stage of training on a fastai Learner, the network it starts from, and its precision; called by ``training``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import fastai.callback.schedule  # noqa: F401 - gives Learner its fit_one_cycle
+import numpy as np
+import torch
+from fastai.callback.core import Callback, TrainEvalCallback
+from fastai.callback.fp16 import MixedPrecision
+from fastai.learner import Learner
+from torch import nn
+
+from reel_networks import (
+    InputStats,
+    WeightsError,
+    WeightsUnreachableError,
+    build,
+    input_stats,
+    load_pretrained,
+    parameter_groups,
+)
+from reel_shared.errors import Unavailable, Unprocessable
+from reel_shared.manifest import ManifestImage
+from reel_trainer.callbacks import CpuBf16, DivergedError, FrozenBody
+from reel_trainer.data import Loaders, PictureLoader
+from reel_trainer.evaluation import Floats
+from reel_trainer.recipe import Recipe, Stage
+
+Precision = Literal["fp32", "fp16", "bf16"]
+
+
+class Network(NamedTuple):
+    model: nn.Sequential
+    stats: InputStats
+    loaded: str
+    """What the weights' source gave: ``nothing``, ``body`` or ``body and head``."""
+
+
+def prepare_network(architecture: str, classes: int, weights: str | Path) -> Network:
+    """Build the network and load ``weights``; Unprocessable or Unavailable says why they cannot be had."""
+    model = build(architecture, classes)
+    try:
+        stats = input_stats(architecture, weights)
+        return Network(model, stats, load_pretrained(model, architecture, weights))
+    except WeightsUnreachableError as error:
+        raise Unavailable(f"Training cannot start: {error}.") from error
+    except WeightsError as error:
+        raise Unprocessable(f"Training cannot start: {error}.") from error
+
+
+def effective_precision(recipe: Recipe, device: torch.device) -> Precision:
+    """Return what will really be used. Raises Unprocessable for what this device cannot do."""
+    if recipe.precision == "auto":
+        return "fp16" if device.type == "cuda" else "fp32"
+    if recipe.precision == "fp16" and device.type != "cuda":
+        raise Unprocessable("fp16 training needs a GPU; ask for auto, bf16 or fp32.")
+    return recipe.precision
+
+
+def run_stage(
+    model: nn.Sequential,
+    recipe: Recipe,
+    stage: Stage,
+    loaders: Loaders,
+    precision: Precision,
+    callbacks: Sequence[Callback],
+) -> None:
+    """Train ``model`` in place through one stage: one cycle, with rates rising from early body to head."""
+    learner = Learner(
+        loaders,
+        model,
+        loss_func=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+        splitter=parameter_groups,
+        wd=recipe.weight_decay,
+        train_bn=stage.train_bn,
+        default_cbs=False,
+        cbs=[TrainEvalCallback(), *_precision_callbacks(precision, loaders.device), *callbacks],
+    )
+    if stage.frozen:
+        learner.freeze()
+        if not stage.train_bn:
+            learner.add_cb(FrozenBody())
+    else:
+        learner.unfreeze()
+    cycle = stage.one_cycle or recipe.one_cycle
+    rate = slice(*stage.lr_max) if isinstance(stage.lr_max, tuple) else stage.lr_max
+    try:
+        with learner.no_bar(), learner.no_logging():
+            learner.fit_one_cycle(
+                stage.epochs,
+                lr_max=rate,
+                div=cycle.div,
+                div_final=cycle.div_final,
+                pct_start=cycle.pct_start,
+            )
+    except DivergedError as error:
+        raise Unprocessable(
+            f"Training diverged in stage {stage.name}: the loss is no number; lower its lr_max."
+        ) from error
+
+
+def _precision_callbacks(precision: Precision, device: torch.device) -> list[Callback]:
+    if precision == "fp32":
+        return []
+    return [MixedPrecision(amp_mode=precision)] if device.type == "cuda" else [CpuBf16()]
+
+
+def predict(model: nn.Module, loader: PictureLoader) -> Floats:
+    """Return float32 logits (pictures, classes) in the loader's order, in evaluation mode and full precision."""
+    model.eval()
+    parts: list[Any] = []
+    with torch.inference_mode():
+        for x, _ in loader:
+            parts.append(model(x).float().cpu().numpy())
+    logits: Floats = np.concatenate(parts)
+    return logits
+
+
+def rows_labels(rows: Sequence[ManifestImage], classes: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    numbers = {label: index for index, label in enumerate(classes)}
+    return np.array([numbers[row.label] for row in rows], dtype=np.int64)
