@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
 from reel_ingest.connection import Refused
 from reel_ingest.duplicates import phash
+from reel_ingest.lookahead import in_order
 from reel_ingest.quality import refusal_reason
 from reel_ingest.sieve import Sieve
 from reel_ingest.web_sources.provider import Candidate
@@ -52,33 +51,15 @@ def collect_pictures(
     reason. ``on_progress`` gets the number of candidates done; what it raises stops the work. Errors that are
     nobody's bad picture, such as storage being away, are raised.
     """
-    with ThreadPoolExecutor(LANES, thread_name_prefix="fetch") as pool:
-        loaded = _in_order(pool, candidates, lambda candidate: _load(candidate, fetch, max_pixels))
-        try:
-            for done, result in enumerate(loaded, start=1):
-                if isinstance(result, str):
-                    sieve.refuse(result)
-                elif sieve.admit(result.sha256, result.phash):
-                    yield result
-                if on_progress:
-                    on_progress(done)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, candidates: Iterable[Candidate], load: Callable[[Candidate], Picture | str]
-) -> Iterator[Picture | str]:
-    """Run ``load`` in the pool, a few candidates ahead, and give the results in order."""
-    ahead: deque[Future[Picture | str]] = deque()
-    source = iter(candidates)
-    for candidate in islice(source, 2 * LANES):
-        ahead.append(pool.submit(load, candidate))
-    while ahead:
-        result = ahead.popleft().result()
-        for candidate in islice(source, 1):
-            ahead.append(pool.submit(load, candidate))
-        yield result
+    results = in_order(candidates, lambda candidate: _load(candidate, fetch, max_pixels), lanes=LANES)
+    with closing(results):
+        for done, (_candidate, result) in enumerate(results, start=1):
+            if isinstance(result, str):
+                sieve.refuse(result)
+            elif sieve.admit(result.sha256, result.phash):
+                yield result
+            if on_progress:
+                on_progress(done)
 
 
 def _load(candidate: Candidate, fetch: Callable[[Candidate], bytes], max_pixels: int) -> Picture | str:
