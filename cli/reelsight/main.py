@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from reel_shared.client import ApiError
+from reel_shared.client import ApiError, Unreachable
 from reelsight.commands import console
 from reelsight.commands.demo import demo
 from reelsight.commands.doctor import doctor
@@ -33,10 +33,10 @@ def main() -> None:
     """Run the command; what goes wrong is told in one line, with an exit code that scripts can use."""
     try:
         app()
+    except Unreachable as error:
+        console.fail(str(error), code=console.EXIT_UNREACHABLE)
     except ApiError as error:
         console.fail(str(error), code=console.EXIT_FAILED)
-    except console.Unreachable as error:
-        console.fail(str(error), code=console.EXIT_UNREACHABLE)
     except KeyboardInterrupt:
         sys.exit(console.EXIT_INTERRUPTED)
 

@@ -77,6 +77,10 @@ class Client:
             trust_env=False,
         )
 
+    @property
+    def base_url(self) -> str:
+        return str(self._http.base_url).rstrip("/")
+
     def __enter__(self) -> Client:
         return self
 

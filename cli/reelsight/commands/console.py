@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from reel_shared.client import Client
+from reel_shared.client import Client, Unreachable
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -33,10 +33,6 @@ TokenOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, as when the output is piped.")]
 DEFAULT_DATA = Path(".data")
-
-
-class Unreachable(Exception):
-    """The platform cannot be found or does not answer."""
 
 
 def fail(sentence: str, *, code: int = EXIT_FAILED) -> NoReturn:
@@ -62,7 +58,9 @@ def client(*, url: str, token: str, data: Path) -> Client:
         path = data / "client.json"
         if not path.exists():
             raise Unreachable(
-                f"No platform is known in {data}. Start one with `reel up`, or name one with --url and --token."
+                {
+                    "detail": f"No platform is known in {data}. Start one with `reel up`, or use --url and --token."
+                }
             )
         known = json.loads(path.read_text())
         url, token = known["url"], token or known["token"]

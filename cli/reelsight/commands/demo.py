@@ -20,6 +20,7 @@ from reelsight.demo.facts import Facts
 from reelsight.demo.mission import Mission, MissionFailed
 from reelsight.demo.screen import Screen
 from reelsight.platform.stack import Stack
+from reelsight.studio.catalogue import film
 from reelsight.studio.films import render_films
 from reelsight.studio.server import serve
 
@@ -34,8 +35,12 @@ def demo(
     screen = Screen(console.err)
     started = time.monotonic()
     screen.step("rendering films and drawings")
-    with screen.bar("films", unit="drawings") as update:
-        films = render_films(data / "studio" / "films", seed=SEED, on_progress=update)
+    with screen.bar("films", unit="%") as update:
+        films = render_films(
+            data / "studio" / "films",
+            seed=SEED,
+            on_progress=lambda _label, share: update(round(100 * share), 100),
+        )
     rendering = time.monotonic() - started
     with serve(data / "studio" / "drawings", seed=SEED) as studio:
         env = {
@@ -53,8 +58,9 @@ def demo(
                 sheets = mission.sheets()
         except MissionFailed as error:
             console.fail(f"{error} The logs are in {data / 'logs'}.")
+    bordered = {made.label for made in films if film(made.label).manner.border}
     facts.seconds = {"films": rendering, "drawings": drawing, "start": booting, **facts.seconds}
-    sys.exit(0 if conclude(facts, data, sheets=sheets, bordered={f.label for f in films if f.bordered}) else 1)
+    sys.exit(0 if conclude(facts, data, sheets=sheets, bordered=bordered) else 1)
 
 
 def conclude(facts: Facts, data: Path, *, sheets: dict[str, list[bytes]], bordered: set[str]) -> bool:

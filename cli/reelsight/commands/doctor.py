@@ -13,6 +13,7 @@ from typing import NamedTuple
 import httpx
 from rich.table import Table
 
+from reel_shared.client import Unreachable
 from reelsight.commands import console
 
 FREE_GIB = 5
@@ -89,7 +90,7 @@ def _platform(data: Path) -> Iterator[Finding]:
     try:
         url = console.client(url="", token="", data=data).base_url
         answer = httpx.get(f"{url}/readyz", timeout=5, trust_env=False)
-    except (console.Unreachable, httpx.TransportError):
+    except (Unreachable, httpx.TransportError):
         yield Finding("platform", True, "not running (start it with `reel up`)")
         return
     checks = answer.json().get("checks", {})

@@ -35,7 +35,10 @@ def _accuracies(facts: Facts) -> list[Check]:
     return [
         Check("accuracy on unseen scenes", scenes >= UNSEEN_SCENES, f"{scenes:.3f}", f"≥ {UNSEEN_SCENES}"),
         Check(
-            "accuracy on unseen drawings", drawings >= UNSEEN_DRAWINGS, f"{drawings:.3f}", f"≥ {UNSEEN_DRAWINGS}"
+            "accuracy on unseen drawings",
+            drawings >= UNSEEN_DRAWINGS,
+            f"{drawings:.3f}",
+            f"≥ {UNSEEN_DRAWINGS}",
         ),
         Check(
             "gain on drawings over the film-only model",
@@ -66,10 +69,25 @@ def _ingest(facts: Facts, bordered: set[str]) -> list[Check]:
         for c, refused_sum in ((c, sum(c.counts.refused.values())) for _, _, c in facts.collections)
     )
     return [
-        Check("films whose borders were cut", cropped == bordered, ", ".join(sorted(cropped)), ", ".join(bordered)),
+        Check(
+            "films whose borders were cut",
+            cropped == bordered,
+            ", ".join(sorted(cropped)),
+            ", ".join(bordered),
+        ),
         Check("bad web pictures refused", sum(refused.values()) > 0, str(dict(refused)), "> 0"),
-        Check("duplicate web pictures removed", exact > 0 and near > 0, f"{exact} exact, {near} near", "> 0 each"),
-        Check("fewest web pictures of a class", fewest >= WEB_KEPT_AT_LEAST, str(fewest), f"≥ {WEB_KEPT_AT_LEAST}"),
+        Check(
+            "duplicate web pictures removed",
+            exact > 0 and near > 0,
+            f"{exact} exact, {near} near",
+            "> 0 each",
+        ),
+        Check(
+            "fewest web pictures of a class",
+            fewest >= WEB_KEPT_AT_LEAST,
+            str(fewest),
+            f"≥ {WEB_KEPT_AT_LEAST}",
+        ),
         Check("every candidate accounted for", counted, "yes" if counted else "no", "yes"),
     ]
 
@@ -79,6 +97,16 @@ def _answers(facts: Facts) -> list[Check]:
         return [Check("one drawing predicted and explained", False, "none", "1")]
     answer = facts.sample.answers[EVERYTHING][0]
     return [
-        Check("the sample drawing is recognised", answer.label == facts.sample.truth, answer.label, facts.sample.truth),
-        Check("its explanation is drawn", len(facts.sample.overlays) >= 2, str(len(facts.sample.overlays)), "≥ 2"),
+        Check(
+            "the sample drawing is recognised",
+            answer.label == facts.sample.truth,
+            answer.label,
+            facts.sample.truth,
+        ),
+        Check(
+            "its explanation is drawn",
+            len(facts.sample.overlays) >= 2,
+            str(len(facts.sample.overlays)),
+            "≥ 2",
+        ),
     ]

@@ -6,20 +6,20 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from reel_shared import contracts
 from reel_shared.client import Client
-from reel_shared.contracts import MAKE_VARIANTS, Source
-from reel_shared.web.schemas import JobView
+from reel_shared.contracts import MAKE_VARIANTS, JsonObject, Source
+from reel_shared.web.schemas import TERMINAL
 from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, Facts, Sample
 from reelsight.demo.screen import Screen
-from reelsight.studio.films import Film
+from reelsight.studio.films import FilmFile
 
 STYLES = {"fanart": "fanart", "sketch": "sketches", "drawing": "drawing"}
 """Style -> the word that the query adds to the film's title."""
 EVERY_FRAMES = 36
+POLL_SECONDS = 0.3
 SHEET_PICTURES = 8
 
 
@@ -30,7 +30,7 @@ class MissionFailed(Exception):
 class Mission:
     """Each public method is one step; ``facts`` is what they leave."""
 
-    def __init__(self, client: Client, films: list[Film], *, dataset: str, screen: Screen) -> None:
+    def __init__(self, client: Client, films: list[FilmFile], *, dataset: str, screen: Screen) -> None:
         self.client = client
         self.films = films
         self.screen = screen
@@ -53,7 +53,7 @@ class Mission:
     def extract_frames(self) -> None:
         jobs = {}
         for film in self.films:
-            jobs[film.label] = self.client.submit_movie(
+            jobs[film.label] = self.client.add_movie(
                 film.path,
                 label=film.label,
                 title=film.title,
@@ -61,7 +61,7 @@ class Mission:
                 every_frames=EVERY_FRAMES,
             )
         for label, job in self._wait_all(jobs).items():
-            self.facts.films[label] = job.result_as(contracts.ExtractFramesResult)
+            self.facts.films[label] = contracts.ExtractFramesResult.model_validate(job["result"])
 
     def collect_pictures(self) -> None:
         jobs = {}
@@ -70,20 +70,22 @@ class Mission:
                 request = contracts.CollectPicturesRequest(
                     dataset=self.facts.dataset, label=film.label, query=f"{film.title} {word}", style=style
                 )
-                jobs[(film.label, style)] = self.client.submit_web_collection(request)
+                jobs[(film.label, style)] = self.client.collect_pictures(request)
         done = self._wait_all(jobs)
         for (label, style), job in done.items():
-            self.facts.collections.append((label, style, job.result_as(contracts.CollectPicturesResult)))
-        self._wait_for_variants({job.id: label for (label, _), job in done.items()})
+            self.facts.collections.append(
+                (label, style, contracts.CollectPicturesResult.model_validate(job["result"]))
+            )
+        self._wait_for_variants({job["id"]: label for (label, _), job in done.items()})
 
     def _wait_for_variants(self, parents: dict[str, str]) -> None:
         """The platform itself submits augment jobs after collections; find them by their parent."""
         jobs = {}
         for parent, label in parents.items():
             for job in self.client.jobs(kind=MAKE_VARIANTS.name, parent_id=parent):
-                jobs[(label, job.id)] = job
+                jobs[(label, job["id"])] = job
         for (label, _), job in self._wait_all(jobs).items():
-            self.facts.variants.append((label, job.result_as(contracts.MakeVariantsResult)))
+            self.facts.variants.append((label, contracts.MakeVariantsResult.model_validate(job["result"])))
 
     def build_versions(self) -> None:
         jobs = {}
@@ -91,9 +93,9 @@ class Mission:
             request = contracts.BuildDatasetVersionRequest(
                 dataset=self.facts.dataset, train_sources=sources, valid_fraction=0.25
             )
-            jobs[name] = self.client.submit_dataset_version(request)
+            jobs[name] = self.client.build_dataset_version(request)
         for name, job in self._wait_all(jobs).items():
-            self.facts.versions[name] = job.result_as(contracts.BuildDatasetVersionResult)
+            self.facts.versions[name] = contracts.BuildDatasetVersionResult.model_validate(job["result"])
 
     def train(self, name: str) -> None:
         request = contracts.TrainModelRequest(
@@ -101,21 +103,21 @@ class Mission:
             recipe="demo",
             activate=name == EVERYTHING,
         )
-        job = self._wait_all({name: self.client.submit_training(request)})[name]
-        self.facts.models[name] = job.result_as(contracts.TrainModelResult)
+        job = self._wait_all({name: self.client.train_model(request)})[name]
+        self.facts.models[name] = contracts.TrainModelResult.model_validate(job["result"])
 
     def ask(self) -> None:
         """Ask both models about one held-out drawing, and the better one for its reasons."""
         chosen = self._held_out_drawing()
-        picture = self.client.download(self._link(chosen["key"]))
+        picture = self._picture(chosen)
         answers = {}
         for name in (FILMS_ONLY, EVERYTHING):
             model = self.facts.models[name].model_id
-            answers[name] = self.client.predict(picture, model=model, top_k=3).predictions
+            answers[name] = self._predict(picture, model=model)
         other = next(guess.label for guess in answers[EVERYTHING] if guess.label != chosen["label"])
         request = contracts.ExplainPictureRequest(key=chosen["key"], labels=[chosen["label"], other])
-        job = self._wait_all({"explanation": self.client.submit_explanation(request)})["explanation"]
-        explanation = job.result_as(contracts.ExplainPictureResult)
+        job = self._wait_all({"explanation": self.client.explain_picture(request)})["explanation"]
+        explanation = contracts.ExplainPictureResult.model_validate(job["result"])
         self.facts.sample = Sample(
             truth=chosen["label"],
             style=chosen["style"],
@@ -133,24 +135,28 @@ class Mission:
             frames = [image for image in images if image["source"] == "movie"]
             drawings = [image for image in images if image["source"] == "web"]
             chosen = [*_spread(frames, SHEET_PICTURES // 2), *_spread(drawings, SHEET_PICTURES // 2)]
-            sheets[label] = [self.client.download(self._link(image["key"])) for image in chosen]
+            sheets[label] = [self._picture(image) for image in chosen]
         return sheets
 
     # --- parts --------------------------------------------------------------------------------------------
 
-    def _held_out_drawing(self) -> dict[str, Any]:
+    def _held_out_drawing(self) -> JsonObject:
         """The first held-out sketch by id, so that nobody picks a flattering one."""
         held_out = [i for i in self._images() if i["source"] == "web" and i["split"] == "valid"]
         sketches = [image for image in held_out if image["style"] == "sketch"]
         return min(sketches or held_out, key=lambda image: str(image["id"]))
 
-    def _images(self) -> list[dict[str, Any]]:
+    def _images(self) -> list[JsonObject]:
         version = self.client.dataset_version(self.facts.versions[EVERYTHING].dataset_version_id)
         manifest = json.loads(self.client.download(version["manifest"]["url"]))
         return [image for image in manifest["images"] if image["variant"] == "original"]
 
-    def _link(self, key: str) -> str:
-        return self.client.link(key)
+    def _picture(self, image: JsonObject) -> bytes:
+        return self.client.download(self.client.get(f"/v1/images/{image['id']}")["file"]["url"])
+
+    def _predict(self, picture: bytes, *, model: str) -> list[contracts.LabelProbability]:
+        answer = self.client.predict(picture, model=model, top_k=3)
+        return contracts.Prediction.model_validate(answer).predictions
 
     def _overlays(self, explanation: contracts.ExplainPictureResult) -> Iterator[tuple[str, bytes]]:
         for each in explanation.explanations:
@@ -159,16 +165,24 @@ class Mission:
                     caption = f"{method} for {each.label} ({each.probability:.0%})"
                     yield caption, self.client.download(file.url)
 
-    def _wait_all(self, jobs: dict[Any, JobView]) -> dict[Any, JobView]:
+    def _wait_all(self, jobs: dict[Any, JsonObject]) -> dict[Any, JsonObject]:
+        """Wait for all the jobs at once and return them as they ended.
+
+        Raises:
+            MissionFailed: one of them did not succeed.
+        """
         with self.screen.following(jobs) as update:
-            ended = {}
-            for name, job in jobs.items():
-                ended[name] = self.client.wait(job.id, on_progress=lambda view, name=name: update(name, view))
-        for name, job in ended.items():
-            if job.state != "succeeded":
-                detail = (job.error or {}).get("detail", "")
-                raise MissionFailed(f"{name}: {job.kind} {job.id} {job.state}. {detail}")
-        return ended
+            while any(job["state"] not in TERMINAL for job in jobs.values()):
+                time.sleep(POLL_SECONDS)
+                for name, job in jobs.items():
+                    if job["state"] not in TERMINAL:
+                        jobs[name] = self.client.job(job["id"])
+                        update(name, jobs[name])
+        for name, job in jobs.items():
+            if job["state"] != "succeeded":
+                detail = (job["error"] or {}).get("detail", "")
+                raise MissionFailed(f"{name}: {job['kind']} {job['id']} {job['state']}. {detail}")
+        return jobs
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -178,9 +192,5 @@ class Mission:
         self.facts.seconds[name] = time.monotonic() - started
 
 
-def _spread(images: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+def _spread(images: list[JsonObject], count: int) -> list[JsonObject]:
     return images[:: max(1, len(images) // count)][:count]
-
-
-def films_folder(data: Path) -> Path:
-    return data / "studio"

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from reel_shared.web.schemas import JobView
+from reel_shared.contracts import JsonObject
+from reel_shared.web.schemas import TERMINAL
 
 SHOWN = 8
 """Bars beyond this many would not fit on a screen; the rest is one bar that counts jobs."""
@@ -34,7 +35,9 @@ class Screen:
             yield update
 
     @contextmanager
-    def following(self, jobs: Mapping[Hashable, JobView]) -> Iterator[Callable[[Hashable, JobView], None]]:
+    def following(
+        self, jobs: Mapping[Hashable, JsonObject]
+    ) -> Iterator[Callable[[Hashable, JsonObject], None]]:
         """Show the jobs; yields ``update(name, job)``."""
         with self._progress() as progress:
             overall = progress.add_task("  jobs", total=len(jobs), text="")
@@ -43,15 +46,16 @@ class Screen:
                 bars = {name: progress.add_task(f"  {_text(name)}", total=None, text="") for name in jobs}
             ended: set[Hashable] = set()
 
-            def update(name: Hashable, job: JobView) -> None:
-                if job.ended:
+            def update(name: Hashable, job: JsonObject) -> None:
+                has_ended = job["state"] in TERMINAL
+                if has_ended:
                     ended.add(name)
                 progress.update(overall, completed=len(ended), text=f"{len(ended)}/{len(jobs)} jobs")
                 if name in bars:
-                    done, total = job.progress.done, job.progress.total
-                    if job.ended:
+                    done, total = job["progress"]["done"], job["progress"]["total"]
+                    if has_ended:
                         done = total = max(1, total or 1)
-                    text = " ".join(t for t in (job.state, job.progress.message) if t)
+                    text = " ".join(part for part in (job["state"], job["progress"]["message"]) if part)
                     progress.update(bars[name], completed=done, total=total, text=text)
 
             yield update
