@@ -1,0 +1,91 @@
+"""The supervisor really starts, restarts and stops processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from reelsight.platform.supervisor import RESTART_SECONDS, Program, Supervisor
+
+SLEEPER = "import time\nwhile True: time.sleep(0.05)"
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open('{ready}', 'w').close()
+while True: time.sleep(0.05)
+"""
+
+
+def until(condition, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def supervise(tmp_path: Path):
+    made: list[Supervisor] = []
+    said: list[str] = []
+
+    def start(*programs: Program) -> tuple[Supervisor, list[str]]:
+        supervisor = Supervisor(list(programs), env=dict(os.environ), logs=tmp_path, say=said.append)
+        made.append(supervisor)
+        supervisor.start()
+        return supervisor, said
+
+    yield start
+    for supervisor in made:
+        supervisor.stop()
+
+
+def test_a_killed_process_is_started_again_and_it_is_said(supervise) -> None:
+    supervisor, said = supervise(Program("sleeper", [sys.executable, "-c", SLEEPER]))
+    first = supervisor.pids()["sleeper"]
+    os.kill(first, signal.SIGKILL)
+    until(lambda: not alive(first))
+
+    def back() -> bool:
+        supervisor.watch()
+        return supervisor.pids().get("sleeper", first) != first
+
+    until(back)
+    assert alive(supervisor.pids()["sleeper"])
+    assert "sleeper" in said[0]
+    assert "137" in said[0]
+
+
+def test_a_process_that_dies_at_once_is_started_less_and_less_often(supervise) -> None:
+    supervisor, said = supervise(Program("broken", [sys.executable, "-c", "raise SystemExit(3)"]))
+
+    def died_three_times() -> bool:
+        supervisor.watch()
+        return len(said) >= 3
+
+    until(died_three_times)
+    waits = [float(line.split("again in ")[1].split(" s")[0]) for line in said[:3]]
+    assert waits == list(RESTART_SECONDS[:3])
+
+
+def test_stop_kills_what_ignores_it_after_its_grace(supervise, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    stubborn = Program("stubborn", [sys.executable, "-c", STUBBORN.format(ready=ready)], stop_seconds=0.5)
+    supervisor, _ = supervise(stubborn)
+    pid = supervisor.pids()["stubborn"]
+    until(ready.exists)
+    started = time.monotonic()
+    supervisor.stop()
+    assert not alive(pid)
+    assert 0.4 < time.monotonic() - started < 5
