@@ -57,8 +57,8 @@ class SceneCuts:
 def tiny_picture(frame: Any) -> npt.NDArray[np.uint8]:
     """Shrink a decoded frame (``av.VideoFrame``) to BGR (36, 64, 3) uint8.
 
-    Rows and columns are skipped before averaging: four samples a side and pixel are plenty, and touching
-    every byte of a 4K frame would cost more than decoding it.
+    Two samples a side are averaged for each pixel; reading every byte of a large frame would cost more than
+    half of what decoding it does, and finds the same cuts.
     """
     if frame.format.name not in _PLANAR_8_BIT:
         small = frame.reformat(*TINY, format="bgr24", interpolation="FAST_BILINEAR", threads=1)
@@ -69,9 +69,7 @@ def tiny_picture(frame: Any) -> npt.NDArray[np.uint8]:
 
 def _shrink(plane: Any) -> npt.NDArray[np.uint8]:
     width, height = TINY
-    rows = max(1, plane.height // (4 * height))
-    columns = max(1, plane.width // (8 * width))
-    pixels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height : rows, : plane.width]
-    if columns > 1:
-        pixels = np.ascontiguousarray(pixels[:, ::columns])
-    return np.asarray(cv2.resize(pixels, TINY, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    rows, columns = max(1, plane.height // (2 * height)), max(1, plane.width // (2 * width))
+    pixels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+    samples = np.ascontiguousarray(pixels[rows // 2 :: rows, columns // 2 :: columns])
+    return np.asarray(cv2.resize(samples, TINY, interpolation=cv2.INTER_AREA), dtype=np.uint8)
