@@ -1,0 +1,38 @@
+# Every target prepares the checkout first; that takes no time once it is done.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := shared/reel_shared shared/networks/reel_networks $(wildcard services/*/reel_*) cli/reelsight scripts conftest.py
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint bench clean run-ready dev-ready
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
+
+demo: run-ready ## the whole mission on a small film studio, then a report; under 8 minutes on 2 cores
+	$(BIN)/reel demo
+
+up: run-ready ## run the platform on this machine until Ctrl-C; it prints its address
+	$(BIN)/reel up
+
+test: dev-ready ## run every test, against real servers that the run starts itself
+	$(BIN)/pytest
+
+lint: dev-ready ## style, types, import rules, templates
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+	$(BIN)/djlint --lint --quiet services/web/reel_web
+
+bench: dev-ready ## run the benchmarks; their figures go to the terminal
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+clean: ## remove installed packages, caches and the data of `make up` and `make demo`
+	rm -rf .venv .uv .data .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+run-ready:
+	@$(PYTHON) scripts/bootstrap.py
+
+dev-ready:
+	@$(PYTHON) scripts/bootstrap.py --dev
