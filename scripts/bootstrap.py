@@ -140,7 +140,7 @@ def get(url: str, accept: str = "*/*") -> bytes:
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         hint = "install the package ca-certificates" if "CERTIFICATE" in str(reason) else "check the network"
-        raise stop(f"cannot fetch uv from {host(url)} ({reason}); {hint}, or set UV_DEFAULT_INDEX")
+        raise stop(f"cannot fetch uv from {host(url)} ({reason}); {hint}, or set UV_DEFAULT_INDEX") from None
 
 
 def host(url: str) -> str:
