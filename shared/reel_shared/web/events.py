@@ -40,7 +40,10 @@ def event_response(job_id: str, request: Request) -> EventSourceResponse:
     """Stream the job's events after ``Last-Event-ID``, or all of them."""
     given = request.headers.get("last-event-id", "")
     after = int(given) if given.isdecimal() and len(given) < 18 else 0
-    return EventSourceResponse(_stream(job_id, after), ping=PING_SECONDS)
+    # Without the grace a stopping server would cut the stream in mid-air instead of letting it end.
+    return EventSourceResponse(
+        _stream(job_id, after), ping=PING_SECONDS, shutdown_grace_period=4 * LOOK_SECONDS
+    )
 
 
 async def _stream(job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:

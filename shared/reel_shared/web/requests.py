@@ -88,7 +88,7 @@ class Requests:
         try:
             await self.app(scope, _limited(scope, receive), send_with_headers)
         except ClientDisconnect:
-            log.info("http.disconnected", method=scope["method"], path=scope["path"])
+            status = status or 499  # as nginx notes a caller who left; nobody is there to be answered
         except Exception:
             log.exception("http.crashed", method=scope["method"], path=scope["path"])
             if status:
