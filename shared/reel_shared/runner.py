@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import structlog
 from celery.signals import worker_shutting_down
 
-from reel_shared import jobs
+from reel_shared import jobs, outbox  # noqa: F401  its listener sends the jobs that follow
 from reel_shared.celery_app import celery_app
 from reel_shared.contracts import Kind, Model
 from reel_shared.db.engine import transact, transaction

@@ -16,8 +16,10 @@ def main(queue: str) -> None:
     serve_metrics()
     celery_app().worker_main(
         [
+            "--quiet",
             "worker",
             "--pool=solo",
+            "--concurrency=1",
             f"--queues={queue}",
             f"--hostname={queue}@%h",
             f"--loglevel={settings().log_level}",
