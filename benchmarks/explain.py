@@ -94,9 +94,8 @@ def agreement(model: nn.Sequential, x: torch.Tensor) -> None:
 def show(title: str, times: dict[str, float], ours: str, floor: str) -> None:
     print(f"\n{title}")
     for name, value in times.items():
-        print(
-            f"  {name:34s} {value:8.1f} ms   x{value / times[ours]:.2f} of ours, x{value / times[floor]:.2f} of the floor"
-        )
+        ratios = f"x{value / times[ours]:.2f} of ours, x{value / times[floor]:.2f} of the floor"
+        print(f"  {name:34s} {value:8.1f} ms   {ratios}")
 
 
 def main() -> None:

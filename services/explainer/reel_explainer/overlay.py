@@ -13,6 +13,8 @@ from reel_explainer.magma import MAGMA
 ALPHA = 0.8
 """How much of the heat's colour covers the picture; cold places turn dark, so the hot ones stand out."""
 
+SATURATED = 0.01
+
 
 def heat_overlay(picture: NDArray[np.uint8], heat: NDArray[np.float32], *, alpha: float = ALPHA) -> bytes:
     """Return a PNG of the picture (H, W, 3) under its heat map (h, w) of values in 0..1, in magma.
@@ -26,10 +28,14 @@ def heat_overlay(picture: NDArray[np.uint8], heat: NDArray[np.float32], *, alpha
 
 
 def guided_picture(gradient: NDArray[np.float32]) -> bytes:
-    """Return a PNG of signed gradients (3, H, W): mid grey is none, the strongest reaches black or white."""
-    strongest = float(np.abs(gradient).max())
-    scaled = gradient / strongest if strongest > 0 else np.zeros_like(gradient)
-    return png(128 + 127 * scaled.transpose(1, 2, 0))
+    """Return a PNG of signed gradients (3, H, W): mid grey is none, lighter speaks for, darker against.
+
+    The strongest ``SATURATED`` part of the values that are not zero reaches black or white: few pixels are
+    far stronger than all others, and without a bound those would show nothing else.
+    """
+    strength = np.abs(gradient[gradient != 0])
+    bound = float(np.quantile(strength, 1 - SATURATED)) if strength.size else 1.0
+    return png(128 + 127 * (gradient / bound).clip(-1, 1).transpose(1, 2, 0))
 
 
 def png(pixels: NDArray[np.floating] | NDArray[np.uint8]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,16 @@ from reel_shared.images import PREPROCESSING
 from reel_shared.model_card import WEIGHTS, FileFacts, ModelCard, facts_of
 
 CLASSES = ["castle", "howl", "kiki", "mulan", "tarzan"]
-SIZE = 160
+SIZE = 128
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums are added in one order, whoever runs beside; and a busy machine does not wait at barriers."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def test_labels_share_one_body_forward(network: Network, batch: torch.Tensor) ->
     body = Counting()
     three = gradcam(body, model[1], batch, [4, 0, 2])
     assert body.calls == 1
-    assert three.raw.shape == (len(batch), 3, 5, 5)
+    assert three.raw.shape == (len(batch), 3, 4, 4)
     for place, label in enumerate([4, 0, 2]):
         alone = gradcam(model[0], model[1], batch, [label])
         assert torch.equal(three.raw[:, place], alone.raw[:, 0])

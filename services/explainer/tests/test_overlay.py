@@ -46,14 +46,22 @@ def test_alpha_blends_picture_and_colour() -> None:
 
 
 def test_guided_picture_is_grey_where_nothing_is() -> None:
-    gradient = np.zeros((3, 4, 5), np.float32)
-    gradient[:, 0, 0], gradient[0, 3, 4] = 0.002, -0.001
+    gradient = np.zeros((3, 40, 50), np.float32)
+    gradient[:, 0, :20], gradient[0, 3, 4] = 0.002, -0.001
     drawn = pixels(guided_picture(gradient))
-    assert drawn.shape == (4, 5, 3)
-    assert drawn[0, 0].tolist() == [255, 255, 255]
+    assert drawn.shape == (40, 50, 3)
+    assert (drawn[0, :20] == 255).all()
     assert drawn[3, 4].tolist() == [64, 128, 128]
-    assert (drawn[1:3] == 128).all()
+    assert (drawn[4:] == 128).all()
     assert (pixels(guided_picture(np.zeros((3, 4, 5), np.float32))) == 128).all()
+
+
+def test_one_extreme_pixel_does_not_hide_the_others() -> None:
+    gradient = np.random.default_rng(0).normal(0, 0.001, (3, 40, 50)).astype(np.float32)
+    gradient[0, 0, 0] = 5.0
+    drawn = pixels(guided_picture(gradient))
+    assert drawn[0, 0, 0] == 255
+    assert drawn[5:].std() > 30
 
 
 @pytest.mark.parametrize("shape", [(10, 10), (7, 7), (5, 12), (1, 1)])

@@ -1,0 +1,225 @@
+"""Variants as jobs, on real storage and both databases: lineage, idempotence, races, faults, and HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from PIL import Image as Pillow
+from starlette.testclient import TestClient
+
+from reel_augment import api
+from reel_augment.tasks import make_variants
+from reel_augment.transforms import make_variants as variants_of
+from reel_augment.transforms import variant_seed
+from reel_shared import jobs
+from reel_shared.contracts import (
+    COLLECT_PICTURES,
+    MAKE_VARIANTS,
+    CollectPicturesRequest,
+    MakeVariantsRequest,
+    Variant,
+)
+from reel_shared.db.engine import transact, transaction
+from reel_shared.db.models import Collection, Image, Job
+from reel_shared.ids import new_id
+from reel_shared.images import open_picture
+from reel_shared.runner import Context, run_job
+from reel_shared.security import create_key
+
+pytestmark = pytest.mark.servers
+
+
+def photograph(seed: int, low: float = 0, high: float = 255) -> bytes:
+    y, x = np.mgrid[:70, :110]
+    rng = np.random.default_rng(seed)
+    waves = np.stack([np.sin(x / 9 + seed), np.sin(x / 13 + y / 7), np.cos(y / 11)], -1) / 2 + 0.5
+    pixels = low + (high - low) * (waves + rng.normal(0, 0.01, waves.shape)).clip(0, 1)
+    stream = io.BytesIO()
+    Pillow.fromarray(pixels.astype(np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def collect(reel):
+    """Store pictures as a collection, as ingest leaves them; return their ids."""
+
+    def do(
+        collection: str, pictures: list[bytes], *, label="kiki", dataset="default", source="web"
+    ) -> list[str]:
+        rows = []
+        with transaction() as session:
+            request = CollectPicturesRequest(label=label, provider="urls", urls=["https://example.org/a.png"])
+            job = jobs.submit(session, COLLECT_PICTURES, request)
+            if session.get(Collection, collection) is None:
+                session.add(
+                    Collection(id=collection, dataset=dataset, label=label, provider="urls", job_id=job.id)
+                )
+                session.flush()
+            for data in pictures:
+                file = reel.storage.put_bytes("pictures", data, "image/png", ".png")
+                rows.append(
+                    Image(
+                        id=new_id("img"),
+                        dataset=dataset,
+                        label=label,
+                        source=source,
+                        key=file.key,
+                        sha256=file.sha256,
+                        media_type=file.media_type,
+                        size=file.size,
+                        width=110,
+                        height=70,
+                        phash="00ff00ff00ff00ff",
+                        collection_id=collection,
+                        licence="CC-BY 4.0",
+                        creator="A. Painter",
+                        style="sketch",
+                        job_id=job.id,
+                    )
+                )
+            session.add_all(rows)
+        return [row.id for row in rows]
+
+    return do
+
+
+def submit(**request) -> str:
+    with transaction() as session:
+        return jobs.submit(session, MAKE_VARIANTS, MakeVariantsRequest(**request)).id
+
+
+def run(**request) -> Job:
+    job_id = submit(**request)
+    run_job(MAKE_VARIANTS, make_variants, job_id)
+    with transaction() as session:
+        return jobs.get(session, job_id)
+
+
+def rows(**where) -> list[Image]:
+    with transaction() as session:
+        return list(session.scalars(sa.select(Image).filter_by(**where).order_by(Image.id)))
+
+
+def test_every_picture_gets_its_variants_with_their_lineage(reel, databases, collect):
+    ordinary, flat = photograph(1), photograph(2, 120, 130)
+    first, second = collect("col_1", [ordinary, flat])
+    job = run(seed=7)
+    assert job.state == "succeeded", job.error
+    six = {kind: 1 for kind in Variant if kind not in (Variant.ORIGINAL, Variant.INTENSITY_INVERT)}
+    of_flat = variants_of(np.asarray(open_picture(flat)), seed=0)
+    expected = {
+        kind: six.get(kind, 0) + (kind in of_flat.images) for kind in Variant if kind != Variant.ORIGINAL
+    }
+    assert job.result == {
+        "sources": 2,
+        "made": {kind: count for kind, count in expected.items() if count},
+        "already": 0,
+        "skipped_low_contrast": {kind: 1 for kind in Variant if kind in of_flat.skipped},
+    }
+    assert job.progress_done == job.progress_total == 2
+    made = {row.variant: row for row in rows(parent_id=first)}
+    assert made.keys() == six.keys()
+    exact = variants_of(
+        np.asarray(open_picture(ordinary)), seed=variant_seed(rows(id=first)[0].sha256, 7)
+    ).images
+    for kind, row in made.items():
+        data = reel.storage.get_bytes(row.key, max_bytes=10**6, sha256=row.sha256)
+        assert (hashlib.sha256(data).hexdigest(), len(data)) == (row.sha256, row.size)
+        stored = Pillow.open(io.BytesIO(data))
+        assert (stored.format, stored.size) == ("JPEG", (row.width, row.height))
+        assert stored.mode == ("L" if kind == Variant.GRAYSCALE else "RGB")
+        difference = np.abs(np.asarray(stored.convert("RGB")).astype(int) - exact[Variant(kind)])
+        assert difference.mean() < 8, kind
+        assert (row.label, row.source, row.style, row.collection_id) == ("kiki", "web", "sketch", "col_1")
+        assert (row.licence, row.creator, row.job_id) == ("CC-BY 4.0", "A. Painter", job.id)
+    assert made[Variant.NOISE].seed == variant_seed(rows(id=first)[0].sha256, 7)
+    assert made[Variant.LOG].seed is None
+    assert {row.variant for row in rows(parent_id=second)} == set(of_flat.images)
+
+
+def test_running_again_makes_nothing_twice(reel, databases, collect):
+    collect("col_1", [photograph(1), photograph(2)])
+    first = run()
+    standing = rows()
+    again = run(seed=99)
+    assert again.result == {"sources": 2, "made": {}, "already": 12, "skipped_low_contrast": {}}
+    assert [row.id for row in rows()] == [row.id for row in standing]
+    collect("col_1", [photograph(3)])
+    third = run()
+    assert (third.result["sources"], third.result["already"]) == (3, 12)
+    assert sum(third.result["made"].values()) == sum(first.result["made"].values()) / 2
+
+
+def test_two_jobs_at_once_leave_one_set(reel, databases, collect):
+    collect("col_1", [photograph(1)])
+    leases = [transact(lambda session, job=submit(): jobs.claim(session, job)) for _ in range(2)]
+    outcomes = [make_variants(Context(lease, time_limit=60), MakeVariantsRequest()) for lease in leases]
+    for lease, outcome in zip(leases, outcomes, strict=True):
+        assert transact(lambda session, a=lease, b=outcome: jobs.succeed(session, a, b)) == "succeeded"
+    assert len(rows()) == 7
+
+
+def test_the_same_seed_gives_the_same_files(reel, collect):
+    collect("col_1", [photograph(1)])
+    run(seed=5)
+    files = {row.variant: row.sha256 for row in rows()}
+    with transaction() as session:
+        session.execute(sa.delete(Image).where(Image.variant != Variant.ORIGINAL))
+    run(seed=5)
+    assert {row.variant: row.sha256 for row in rows()} == files
+    with transaction() as session:
+        session.execute(sa.delete(Image).where(Image.variant != Variant.ORIGINAL))
+    run(seed=6)
+    changed = {row.variant for row in rows() if row.sha256 != files[row.variant]}
+    assert changed == {Variant.NOISE}
+
+
+def test_a_job_keeps_to_what_it_was_asked(reel, collect):
+    collect("col_1", [photograph(1)], label="kiki")
+    collect("col_2", [photograph(2)], label="howl")
+    collect("col_3", [photograph(3)], dataset="other")
+    collect("col_1", [photograph(4)], source="movie")
+    assert run(label="howl").result["sources"] == 1
+    assert {row.label for row in rows() if row.parent_id} == {"howl"}
+    assert run(collection_id="col_1").result["sources"] == 1
+    assert run().result == {"sources": 2, "made": {}, "already": 12, "skipped_low_contrast": {}}
+    assert run(dataset="empty").result["sources"] == 0
+
+
+def test_a_damaged_original_fails_the_job_and_writes_nothing(reel, collect):
+    good, bad = collect("col_1", [photograph(1), photograph(2)])
+    reel.storage.put_at(rows(id=bad)[0].key, photograph(3), "image/png")
+    job = run()
+    assert job.state == "failed"
+    assert job.error["type"] == "urn:reelsight:problem:corrupt-object"
+    assert rows(parent_id=good) == []
+
+
+def test_jobs_are_submitted_over_http(reel, collect):
+    collect("col_1", [photograph(1)])
+    with transaction() as session:
+        _, token = create_key(session, "test", ["submit"])
+        _, reader = create_key(session, "reader", ["read"])
+    with TestClient(api.app(), headers={"Authorization": f"Bearer {token}"}) as client:
+        answer = client.post("/v1/variants", json={"collection_id": "col_1", "metadata": {"why": "test"}})
+        assert answer.status_code == 202, answer.text
+        assert answer.headers["Location"] == f"/v1/jobs/{answer.json()['id']}"
+        assert answer.json()["metadata"] == {"why": "test"}
+        assert run_job(MAKE_VARIANTS, make_variants, answer.json()["id"]) == "succeeded"
+        same = [
+            client.post("/v1/variants", json={}, headers={"Idempotency-Key": "k"}).json() for _ in range(2)
+        ]
+        assert same[0]["id"] == same[1]["id"]
+        assert client.post("/v1/variants", json={"collection_id": "col_9"}).status_code == 404
+        wrong = client.post("/v1/variants", json={"label": "No Label!"})
+        assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "#/label")
+        assert (
+            client.post("/v1/variants", json={}, headers={"Authorization": f"Bearer {reader}"}).status_code
+            == 403
+        )
+        del client.headers["Authorization"]
+        assert client.post("/v1/variants", json={}).status_code == 401
