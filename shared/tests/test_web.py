@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -247,8 +247,23 @@ def test_openapi_tells_about_keys_problems_and_bodies(app: FastAPI) -> None:
         assert "422" not in operation["responses"], name
         assert ("security" in operation) == (name != "get /v1/limits"), name
     body = operations["post /v1/variants"]["requestBody"]["content"]["application/json"]["schema"]
+    for reference in references(found):
+        place: Any = found
+        for part in reference.removeprefix("#/").split("/"):
+            place = place[part]
+        assert place, reference
     fields = found["components"]["schemas"][body["$ref"].rpartition("/")[2]]["properties"]
     assert {"dataset", "seed", "metadata"} <= set(fields)
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from references(item)
 
 
 # --- lists ------------------------------------------------------------------------------------------------

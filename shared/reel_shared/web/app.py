@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
@@ -18,6 +19,14 @@ from reel_shared.web.health import Check, health_router
 from reel_shared.web.requests import Requests
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            schemas = super().openapi().setdefault("components", {}).setdefault("schemas", {})
+            schemas.update(problems.components())
+        return super().openapi()
 
 
 def create_app(
@@ -34,7 +43,7 @@ def create_app(
         ready: what ``/readyz`` checks besides database, Redis and storage.
         lifespan: an async context manager function around the application's life.
     """
-    app = FastAPI(
+    app = Application(
         title=title,
         version=version("reel-shared"),
         responses=problems.RESPONSES,

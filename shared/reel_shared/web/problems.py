@@ -30,7 +30,10 @@ from reel_shared.web.schemas import Problem
 log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    code: {"description": text, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    code: {
+        "description": text,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
     for code, text in (("4XX", "Refused; the problem says why"), ("5XX", "Failed; the problem says why"))
 }
 """For ``FastAPI(responses=…)``: every operation may answer with a problem."""
@@ -50,6 +53,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(sqlalchemy.exc.TimeoutError, _no_connection)
+
+
+def components() -> dict[str, Any]:
+    """Return the OpenAPI schemas that ``RESPONSES`` refers to."""
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {**problem.pop("$defs"), "Problem": problem}
 
 
 def respond(
