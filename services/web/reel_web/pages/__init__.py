@@ -1,0 +1,11 @@
+"""The pages for people; `router` holds them all. Each has a JSON twin under the same name."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from reel_web.pages import jobs, sign_in, static, try_it
+
+router = APIRouter(include_in_schema=False)
+for part in (try_it, jobs, sign_in, static):
+    router.include_router(part.router)

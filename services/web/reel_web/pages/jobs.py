@@ -1,0 +1,123 @@
+"""`/jobs` and `/jobs/{id}`: what the queues hold and what became of each job, read from the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Request
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from reel_shared.contracts import QUEUES
+from reel_shared.db.engine import reading
+from reel_shared.db.models import Job, JobEvent, utcnow
+from reel_shared.errors import NotFound, Unprocessable
+from reel_shared.jobs import TERMINAL, State
+from reel_shared.security import Principal
+from reel_shared.web.envelope import envelope, progress, timestamp
+from reel_shared.web.pagination import listing
+from reel_web.rendering import PageRoute, page
+from reel_web.sessions import Viewer
+from reel_web.timeline import stored_files, timeline_entry
+
+router = APIRouter(route_class=PageRoute)
+PAGE_ROWS = 25
+EVENT_ROWS = 500
+
+
+@router.get("/jobs")
+@router.get("/jobs.json")
+def list_jobs(
+    request: Request, viewer: Viewer, state: str = "", queue: str = "", cursor: str | None = None
+) -> Response:
+    """Queue cards with their counts, and the newest jobs; `state` and `queue` narrow the list."""
+    if (state and state not in list(State)) or (queue and queue not in QUEUES):
+        raise Unprocessable(f"There is no such state or queue; the queues are {', '.join(QUEUES)}.")
+    wanted = listing(cursor, PAGE_ROWS, state=state or None, queue=queue or None)
+    with reading() as session:
+        found = wanted.page(session, _visible(viewer).filter_by(**wanted.filters), Job, summary)
+        data = {
+            **found,
+            "queues": queue_counts(session, viewer),
+            "states": [str(name) for name in State],
+            "state": wanted.filters.get("state", ""),
+            "queue": wanted.filters.get("queue", ""),
+            "first_page": cursor is None,
+        }
+    return page(request, "jobs.html", data)
+
+
+@router.get("/jobs/{job_id}")
+@router.get("/jobs/{job_id}.json")  # registered first: decorators work from below
+def show_job(job_id: str, request: Request, viewer: Viewer) -> Response:
+    """One job: its timeline, request, result or error, files and family."""
+    with reading() as session:
+        job = session.scalar(_visible(viewer).where(Job.id == job_id))
+        if job is None:
+            raise NotFound(f"There is no job {job_id}, or this key may not see it.")
+        events = session.scalars(
+            sa.select(JobEvent)
+            .where(JobEvent.job_id == job_id)
+            .order_by(JobEvent.id.desc())
+            .limit(EVENT_ROWS)
+        ).all()
+        children = session.scalars(_visible(viewer).where(Job.parent_id == job_id).order_by(Job.created_at))
+        shown = envelope(job)
+        data = {
+            "job": {**shown, **summary(job), "max_attempts": job.max_attempts, "owner": job.owner},
+            "events": [timeline_entry(event) for event in reversed(events)],
+            "children": [summary(child) for child in children],
+            "files": stored_files(shown["result"]),
+            "base_url": str(request.base_url).rstrip("/"),
+        }
+    return page(request, "job.html", data)
+
+
+def _visible(viewer: Principal) -> sa.Select[Job]:
+    query = sa.select(Job)
+    return query if viewer.may("read") else query.where(Job.owner == viewer.id)
+
+
+def queue_counts(session: Session, viewer: Principal) -> list[dict[str, Any]]:
+    """How many jobs wait, run and failed, a row for each queue, in the pipeline's order."""
+    query = sa.select(Job.queue, Job.state, sa.func.count()).group_by(Job.queue, Job.state)
+    if not viewer.may("read"):
+        query = query.where(Job.owner == viewer.id)
+    counts = {(queue, state): count for queue, state, count in session.execute(query)}
+    return [
+        {
+            "name": name,
+            "waiting": counts.get((name, State.QUEUED), 0),
+            "running": counts.get((name, State.RUNNING), 0) + counts.get((name, State.CANCELING), 0),
+            "failed": counts.get((name, State.FAILED), 0),
+            "succeeded": counts.get((name, State.SUCCEEDED), 0),
+        }
+        for name in QUEUES
+    ]
+
+
+def summary(job: Job) -> dict[str, Any]:
+    """A job in one row of a list."""
+    until = job.finished_at or utcnow()
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "queue": job.queue,
+        "state": job.state,
+        "attempt": job.attempt,
+        "progress": progress(job),
+        "subject": _subject(job.request),
+        "detail": (job.error or {}).get("detail", ""),
+        "created_at": timestamp(job.created_at),
+        "seconds": (until - job.started_at).total_seconds() if job.started_at else None,
+        "ended": job.state in TERMINAL,
+    }
+
+
+def _subject(request: dict[str, Any]) -> str:
+    """What the job is about, in a few words: the first of these fields that its request has."""
+    for name in ("title", "label", "query", "recipe", "dataset_version_id", "dataset", "model"):
+        if request.get(name):
+            return str(request[name])
+    return ""

@@ -1,0 +1,51 @@
+"""`/`, the demo: drop a picture, see what it is and where the model looked. The work is done by `/v1`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from reel_shared.db.engine import reading
+from reel_shared.db.models import ModelAlias, TrainedModel
+from reel_shared.settings import settings
+from reel_web.rendering import PageRoute, page
+from reel_web.sessions import Greeted
+
+router = APIRouter(route_class=PageRoute, dependencies=[Greeted])
+
+
+@router.get("/")
+@router.get("/index.json")
+def try_it(request: Request) -> Response:
+    """The demo page, or what to do when there is no model yet."""
+    with reading() as session:
+        model = active_model(session)
+    limits = settings().limits
+    data = {
+        "model": model,
+        "open": settings().web.public_demo,
+        "picture_bytes": limits.picture_bytes,
+        "base_url": str(request.base_url).rstrip("/"),
+    }
+    return page(request, "try_it.html", data)
+
+
+def active_model(session: Session) -> dict[str, Any] | None:
+    """What the page says of the model that serves."""
+    alias = session.get(ModelAlias, "active")
+    row = session.get(TrainedModel, alias.model_id) if alias else None
+    if row is None:
+        return None
+    # A model that was trained on its validation pictures too has no accuracy worth showing.
+    overall = (row.metrics.get("all") or {}) if row.card.get("held_out", True) else {}
+    return {
+        "id": row.id,
+        "architecture": row.architecture,
+        "classes": row.card["classes"],
+        "size": row.card["size"],
+        "accuracy": overall.get("accuracy"),
+        "images": overall.get("images"),
+    }

@@ -1,0 +1,34 @@
+// Calls to the API. Every refusal becomes an Error whose message is a sentence for people.
+"use strict";
+const TERMINAL = ["succeeded", "failed", "canceled"];
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+async function call(path, signal, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, { signal, ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The server does not answer. Check that it is running, then try again.");
+  }
+  const body = await answer.json().catch(() => ({}));
+  if (answer.ok) return body;
+  throw Object.assign(new Error(body.detail || `The server answered ${answer.status}. Try again in a moment.`), { title: body.title });
+}
+
+function post(path, body, signal) {
+  const file = body instanceof Blob;
+  const headers = { "Content-Type": file ? body.type : "application/json" };
+  return call(path, signal, { method: "POST", headers, body: file ? body : JSON.stringify(body) });
+}
+
+// Follow a job to its end; `waiting` is called while no worker has taken it.
+async function ended(job, signal, waiting) {
+  for (let wait = 100; !TERMINAL.includes(job.state); wait = Math.min(2 * wait, 2000)) {
+    if (job.state === "queued" && wait > 500) waiting();
+    await pause(wait);
+    job = await call(`/v1/jobs/${job.id}`, signal, { headers: { Prefer: "wait=5" } });
+  }
+  if (job.state === "succeeded") return job;
+  throw Object.assign(new Error(job.error?.detail || "The job was stopped."), { title: job.error?.title });
+}
