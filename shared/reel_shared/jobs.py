@@ -174,10 +174,10 @@ def succeed(session: Session, lease: Lease, outcome: Outcome) -> State:
     state = _update(session, lease)
     if state == State.CANCELING:
         return end_canceled(session, lease)
+    if outcome.write is not None:
+        outcome.write(session)  # may still correct the result: another job may have stored the same picture
     result = outcome.result.model_dump(mode="json")
     _end(session, lease.job_id, State.SUCCEEDED, result=result)
-    if outcome.write is not None:
-        outcome.write(session)
     job = get(session, lease.job_id)
     for kind, request in follow_ups(lease.kind, lease.request, result):
         submit(session, kind, request, owner=job.owner, labels=job.labels, parent_id=job.id)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from reel_ingest.frames import Frame
 from reel_ingest.pictures import Picture
-from reel_shared.contracts import Source, StoredFile, Variant
+from reel_shared.contracts import Counts, Source, StoredFile, Variant
 from reel_shared.db.engine import transact
 from reel_shared.db.models import Collection, Image, Movie
 from reel_shared.ids import new_id
@@ -80,10 +80,10 @@ def _common(parent: Movie | Collection, source: Source, stored: StoredFile) -> R
     }
 
 
-def write(session: Session, parent: Movie | Collection, rows: Sequence[Row]) -> None:
+def write(session: Session, parent: Movie | Collection, rows: Sequence[Row], counts: Counts) -> None:
     """Add a movie or a collection with its pictures.
 
-    A picture that another job has added since this one looked is left to that job.
+    A picture that another job has added since this one looked is left to that job; ``counts`` then says so.
     """
     session.add(parent)
     session.flush()
@@ -94,6 +94,9 @@ def write(session: Session, parent: Movie | Collection, rows: Sequence[Row]) -> 
     added = 0
     for row in rows:
         insert: Any = (postgresql.insert if postgres else sqlite.insert)(images).values(row)
-        added += cast(Any, session.execute(insert.on_conflict_do_nothing())).rowcount
+        written = session.execute(insert.on_conflict_do_nothing().returning(images.c.id))
+        added += written.one_or_none() is not None
+    counts.exact_duplicates += counts.kept - added
+    counts.kept = added
     if added < len(rows):
         log.warning("images.added_elsewhere", parent=parent.id, count=len(rows) - added)

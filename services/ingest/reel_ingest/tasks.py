@@ -87,7 +87,7 @@ def extract_frames(context: Context, request: ExtractFramesRequest) -> Outcome:
         height=info.height,
         crop=crop,
     )
-    return Outcome(result, lambda session: catalogue.write(session, movie, rows))
+    return Outcome(result, lambda session: catalogue.write(session, movie, rows, result.counts))
 
 
 def _crop(path: Path, wish: Literal["auto", "none"] | int) -> frames.Crop:
@@ -168,7 +168,7 @@ def collect_pictures(context: Context, request: CollectPicturesRequest) -> Outco
         counts=sieve.counts,
         licences=dict(Counter(row["licence"] or "unknown" for row in rows)),
     )
-    return Outcome(result, lambda session: catalogue.write(session, collection, rows))
+    return Outcome(result, lambda session: catalogue.write(session, collection, rows, result.counts))
 
 
 def _put_picture(picture: Picture) -> StoredFile:

@@ -21,6 +21,7 @@ from reel_shared.contracts import (
     EXTRACT_FRAMES,
     KINDS,
     CollectPicturesRequest,
+    Counts,
     ExtractFramesRequest,
 )
 from reel_shared.db.engine import transaction
@@ -320,7 +321,9 @@ def test_a_picture_that_another_job_added_meanwhile_is_left_to_it(submit, reel, 
         )
         base = {c.key: getattr(first, c.key) for c in sa.inspect(Image).column_attrs}
         late = [{**base, "id": "img_late"}, {**base, "id": "img_new", "sha256": "0" * 64}]
-        catalogue.write(session, collection, late)
+        counts = Counts(seen=2, kept=2)
+        catalogue.write(session, collection, late, counts)
+    assert (counts.kept, counts.exact_duplicates) == (1, 1)
     assert {row.id for row in rows()} == {first.id, second.id, "img_new"}
 
 
