@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelFitException
 
 from reel_shared.manifest import ManifestImage
 from reel_trainer.evaluation import slices
@@ -18,7 +18,20 @@ Report = Callable[[str, dict[str, Any]], None]
 EpochRow = dict[str, float | str]
 
 
-class EpochRows(Callback):  # type: ignore[misc]
+class Telling(Callback):  # type: ignore[misc]
+    """Reports; what the report raises ends the fit in order and lies in ``learner.stopped_by``."""
+
+    report: Report
+
+    def tell(self, event: str, data: dict[str, Any]) -> None:
+        try:
+            self.report(event, data)
+        except Exception as error:  # fastai would rewrite the message of any exception that passes through it
+            self.learn.stopped_by = error
+            raise CancelFitException from error
+
+
+class EpochRows(Telling):
     """Collects one row per epoch: losses, accuracy overall and per source, learning rate, pictures per second."""
 
     order = 60
@@ -73,7 +86,7 @@ class EpochRows(Callback):  # type: ignore[misc]
         if not np.isfinite(float(row["train_loss"])):
             raise DivergedError(self.stage)
         self.rows.append(row)
-        self.report("epoch", dict(row))
+        self.tell("epoch", dict(row))
 
     def _start(self) -> None:
         self._loss = torch.zeros((), device=self.dls.device)
@@ -84,7 +97,7 @@ class DivergedError(Exception):
     """The training loss is no number any more; the argument is the stage."""
 
 
-class BatchProgress(Callback):  # type: ignore[misc]
+class BatchProgress(Telling):
     """Reports every batch, trained or validated, as pictures done of pictures in all."""
 
     order = 70
@@ -94,7 +107,7 @@ class BatchProgress(Callback):  # type: ignore[misc]
 
     def after_batch(self) -> None:
         self.done += len(self.yb[0])
-        self.report(
+        self.tell(
             "progress", {"done": self.done, "total": self.total, "unit": "pictures", "stage": self.stage}
         )
 

@@ -69,7 +69,10 @@ def run_stage(
     precision: Precision,
     callbacks: Sequence[Callback],
 ) -> None:
-    """Train ``model`` in place through one stage: one cycle, with rates rising from early body to head."""
+    """Train ``model`` in place through one stage: one cycle, with rates rising from early body to head.
+
+    Raises Unprocessable when the loss diverges, and what a report raised to stop it.
+    """
     learner = Learner(
         loaders,
         model,
@@ -101,6 +104,9 @@ def run_stage(
         raise Unprocessable(
             f"Training diverged in stage {stage.name}: the loss is no number; lower its lr_max."
         ) from error
+    stopped: Exception | None = getattr(learner, "stopped_by", None)
+    if stopped is not None:
+        raise stopped
 
 
 def _precision_callbacks(precision: Precision, device: torch.device) -> list[Callback]:

@@ -14,6 +14,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from reel_shared.contracts import Model
 from reel_shared.errors import NotFound, Unprocessable
 
+PUBLIC_WEIGHTS = ("none", "package", "torchvision")
+"""Sources of weights that need no file in the bucket."""
+
 Rate = Annotated[float, Field(gt=0, le=10)]
 Architecture = Literal[
     "resnet18", "resnet34", "resnet50", "resnet101", "resnext50", "densenet121", "efficientnet_lite0"

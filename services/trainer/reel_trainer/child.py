@@ -1,0 +1,121 @@
+"""Starts the training's child process and follows it; called by ``tasks``. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from reel_shared.errors import ReelError
+from reel_trainer.run import EXIT_FAILED, Spec
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_SECONDS = 0.5
+STOP_SECONDS = 15.0
+_LINES = 10_000
+
+
+class TrainingFailed(ReelError):
+    """The child said why, with its own code."""
+
+    def __init__(self, code: str, detail: str, *, retryable: bool) -> None:
+        super().__init__(detail)
+        self._problem = {"type": f"urn:reelsight:problem:{code}", "title": "The training cannot be done"}
+        self.retryable = retryable  # type: ignore[misc]  # of this one, not of the class
+
+    def problem(self) -> dict[str, Any]:
+        return {**super().problem(), **self._problem}
+
+
+def follow_training(
+    spec: Spec, folder: Path, *, hear: Callable[[str, dict[str, Any]], None], look: Callable[[], None]
+) -> None:
+    """Run the child to its end. ``hear`` gets its events, ``look`` runs twice a second; either may raise.
+
+    Whatever they raise stops the child first (SIGTERM, then SIGKILL). Raises TrainingFailed with the child's
+    reason, ReelError when it died without one.
+    """
+    path, story = folder / "spec.json", folder / "training.log"
+    path.write_text(spec.model_dump_json())
+    with story.open("wb") as stderr:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "reel_trainer.run", str(path)],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},  # spinning threads starve a busy machine
+            start_new_session=True,  # a Ctrl-C in the terminal is for the worker, which then stops the child
+        )
+    try:
+        error = _listen(child, hear, look)
+        code = child.wait()
+    finally:
+        _stop(child)
+    if code == EXIT_FAILED and error:
+        raise TrainingFailed(error["code"], error["detail"], retryable=bool(error["retryable"]))
+    if code:
+        log.error("training.died", code=code, story=_tail(story))
+        raise ReelError(f"The training process ended with {_meaning(code)}; the worker's log has the story.")
+
+
+def _listen(
+    child: subprocess.Popen[bytes],
+    hear: Callable[[str, dict[str, Any]], None],
+    look: Callable[[], None],
+) -> dict[str, Any] | None:
+    """Pass events on until the child closes its output; return its error, if it told one."""
+    lines: queue.Queue[bytes | None] = queue.Queue(_LINES)
+    threading.Thread(target=_read, args=(child, lines), name="training-events", daemon=True).start()
+    error = None
+    while True:
+        look()
+        try:
+            line = lines.get(timeout=LOOK_EVERY_SECONDS)
+        except queue.Empty:
+            continue
+        if line is None:
+            return error
+        event = json.loads(line)
+        name = event.pop("event")
+        if name == "error":
+            error = event
+        else:
+            hear(name, event)
+
+
+def _read(child: subprocess.Popen[bytes], lines: queue.Queue[bytes | None]) -> None:
+    assert child.stdout is not None
+    for line in child.stdout:
+        lines.put(line)
+    lines.put(None)
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def _meaning(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "SIGKILL (most often: out of memory; take smaller batches)"
+    return f"signal {-code}" if code < 0 else f"code {code}"
+
+
+def _tail(path: Path) -> str:
+    return path.read_bytes()[-2000:].decode(errors="replace")

@@ -1,0 +1,134 @@
+"""Writes a trained model's files: weights, the graph that serves it, and its card; called by ``run``.
+
+Nothing counts as published before the graph, run by OpenVINO, has answered real pictures as torch does.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import openvino
+import torch
+from torch import nn
+
+from reel_networks import save_weights
+from reel_shared.errors import ReelError
+from reel_shared.images import PREPROCESSING
+from reel_shared.manifest import Manifest, identity
+from reel_shared.model_card import CARD, GRAPH, WEIGHTS, ModelCard, facts_of
+from reel_trainer.cache import Pixels
+from reel_trainer.evaluation import Floats
+from reel_trainer.recipe import Recipe
+from reel_trainer.training import Trained
+
+OPSET = 17
+TOLERANCE = 1e-3
+"""Largest difference of logits, relative to the largest logit; the arithmetic is fp32 on both sides."""
+
+
+class Identity(NamedTuple):
+    """What the model is called and came from."""
+
+    model_id: str
+    dataset_version_id: str
+    weights: str
+
+
+class ExportFailed(ReelError):
+    code, title = "export-failed", "The exported graph does not answer as the trained network does"
+
+
+class Serving(nn.Module):
+    """The network with its normalisation folded in: uint8 (N, size, size, 3) to float32 logits."""
+
+    shift: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("shift", torch.tensor(mean).view(1, 3, 1, 1) * 255)
+        self.register_buffer("scale", 1 / (torch.tensor(std).view(1, 3, 1, 1) * 255))
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        x = (pictures.permute(0, 3, 1, 2).float() - self.shift) * self.scale
+        logits: torch.Tensor = self.model(x)
+        return logits
+
+
+def export(
+    trained: Trained, directory: Path, *, manifest: Manifest, recipe: Recipe, identity_of: Identity
+) -> ModelCard:
+    """Write ``weights.safetensors``, ``model.onnx`` and ``model.json``; return the card. Raises ExportFailed."""
+    model, stats = trained.network.model.cpu().eval(), trained.network.stats
+    save_weights(model, directory / WEIGHTS, architecture=recipe.architecture, stats=stats)
+    serving = Serving(model, stats.mean, stats.std).eval()
+    write_graph(serving, directory / GRAPH, size=recipe.size)
+    check_graph(directory / GRAPH, serving, trained.samples)
+    card = ModelCard(
+        id=identity_of.model_id,
+        architecture=recipe.architecture,
+        classes=manifest.classes,
+        size=recipe.size,
+        mean=stats.mean,
+        std=stats.std,
+        preprocessing=PREPROCESSING,
+        recipe=recipe.model_dump(mode="json"),
+        weights=identity_of.weights,
+        dataset_version_id=identity_of.dataset_version_id,
+        manifest_sha256=identity(manifest),
+        precision=trained.precision,
+        metrics=trained.metrics,
+        held_out=not recipe.train_on_validation,
+        files={name: facts_of(directory / name) for name in (WEIGHTS, GRAPH)},
+        created_at=datetime.now(UTC),
+    )
+    (directory / CARD).write_text(card.model_dump_json(indent=1))
+    return card
+
+
+def write_graph(serving: Serving, path: Path, *, size: int) -> None:
+    """Export to ONNX: input ``pictures`` uint8 (n, size, size, 3), output ``logits`` float32 (n, classes)."""
+    example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
+    with torch.no_grad():
+        torch.onnx.export(
+            serving,
+            (example,),
+            path,
+            dynamo=False,  # the newer exporter needs onnxscript and gives the same graph here
+            opset_version=OPSET,
+            input_names=["pictures"],
+            output_names=["logits"],
+            dynamic_axes={"pictures": {0: "n"}, "logits": {0: "n"}},
+        )
+    onnx.checker.check_model(str(path))
+
+
+def check_graph(path: Path, serving: Serving, samples: Pixels) -> float:
+    """Return the largest relative difference of logits on ``samples``. Raises ExportFailed beyond TOLERANCE.
+
+    The top class must agree too, unless torch's own two best lie closer than the difference allowed.
+    """
+    with torch.inference_mode():
+        wanted: Floats = torch.cat([serving(torch.from_numpy(part)) for part in _batches(samples)]).numpy()
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = np.concatenate([compiled(part)[0] for part in _batches(samples)])
+    allowed = TOLERANCE * max(1.0, float(np.abs(wanted).max()))
+    difference = float(np.abs(found - wanted).max())
+    best = np.sort(wanted, axis=1)
+    clear = np.ones(len(wanted), bool) if wanted.shape[1] < 2 else best[:, -1] - best[:, -2] > 2 * allowed
+    other = int((found.argmax(1) != wanted.argmax(1))[clear].sum())
+    if not difference <= allowed or other:
+        raise ExportFailed(
+            f"The exported graph differs by up to {difference:.2g} in its logits ({allowed:.2g} is allowed) and in "
+            f"the answer of {other} of {len(wanted)} pictures; the model is not published."
+        )
+    return difference
+
+
+def _batches(samples: Pixels) -> list[Pixels]:
+    return [samples[start : start + 8] for start in range(0, len(samples), 8)]

@@ -1,0 +1,80 @@
+"""Dataset versions, models and recipes as the API shows them; called by ``api``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, Field
+
+from reel_shared.contracts import Metrics, SplitCertificate, StoredFile
+from reel_shared.db.models import DatasetVersion, TrainedModel
+from reel_shared.web.envelope import timestamp, with_urls
+from reel_trainer.recipe import Recipe
+
+
+class DatasetVersionView(BaseModel):
+    id: str
+    dataset: str
+    classes: list[str]
+    manifest: StoredFile
+    images: dict[str, dict[str, dict[str, int]]] = Field(description="split -> source -> class -> images")
+    certificate: SplitCertificate
+    job_id: str
+    created_at: AwareDatetime
+
+
+class ModelView(BaseModel):
+    id: str
+    active: bool = Field(description="whether this is the model that serves")
+    architecture: str
+    recipe: str
+    classes: list[str]
+    size: int = Field(description="side of the square picture that goes in, pixels")
+    precision: str = Field(description="the effective one while training")
+    held_out: bool = Field(description="false: trained on its validation pictures too; metrics prove nothing")
+    dataset_version_id: str
+    metrics: dict[str, Metrics]
+    files: dict[str, StoredFile]
+    job_id: str
+    created_at: AwareDatetime
+
+
+class RecipeView(Recipe):
+    total_epochs: int
+
+
+def version_view(row: DatasetVersion) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "dataset": row.dataset,
+        "classes": row.classes,
+        "manifest": with_urls(_file(row.manifest)),
+        "images": row.counts,
+        "certificate": row.certificate,
+        "job_id": row.job_id,
+        "created_at": timestamp(row.created_at),
+    }
+
+
+def model_view(row: TrainedModel, *, active: str | None) -> dict[str, Any]:
+    card = {name: row.card.get(name) for name in ("classes", "size", "precision", "held_out")}
+    return {
+        "id": row.id,
+        "active": row.id == active,
+        "architecture": row.architecture,
+        "recipe": row.recipe,
+        **card,
+        "dataset_version_id": row.dataset_version_id,
+        "metrics": row.metrics,
+        "files": {name: with_urls(_file(file)) for name, file in row.files.items()},
+        "job_id": row.job_id,
+        "created_at": timestamp(row.created_at),
+    }
+
+
+def recipe_view(recipe: Recipe) -> dict[str, Any]:
+    return {**recipe.model_dump(mode="json"), "total_epochs": recipe.epochs}
+
+
+def _file(stored: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in stored.items() if name != "url"}

@@ -1,0 +1,305 @@
+"""Dataset versions and trainings over HTTP and as jobs, on a real database, real storage and a real child."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from reel_shared import jobs, runner
+from reel_shared.contracts import (
+    BUILD_DATASET_VERSION,
+    COLLECT_PICTURES,
+    KINDS,
+    TRAIN_MODEL,
+    CollectPicturesRequest,
+    TrainModelRequest,
+)
+from reel_shared.db.engine import transaction
+from reel_shared.db.models import Image, Job, Movie, TrainedModel
+from reel_shared.manifest import load
+from reel_shared.model_card import load_model_card
+from reel_shared.runner import run_job
+from reel_shared.security import create_key
+from reel_trainer import api, recipe, tasks
+
+pytestmark = pytest.mark.servers
+FUNCTIONS = {BUILD_DATASET_VERSION.name: tasks.build_dataset_version, TRAIN_MODEL.name: tasks.train_model}
+STAGE = {"size": 48, "batch_size": 16, "frozen": True, "train_bn": False, "lr_max": 1e-2}
+
+
+@pytest.fixture
+def client(reel):
+    with transaction() as session:
+        _, token = create_key(session, "test", ["read", "submit"])
+    with TestClient(api.app(), headers={"Authorization": f"Bearer {token}"}) as made:
+        yield made
+
+
+@pytest.fixture
+def dataset(reel, shapes):
+    """Put the shapes into storage and their rows into the database, as ingest does."""
+    stored = {
+        image.sha256: reel.storage.put_bytes(
+            "images", (shapes.folder / image.sha256).read_bytes(), "image/jpeg"
+        )
+        for image in shapes.images
+    }
+    with transaction() as session:
+        job = jobs.submit(session, COLLECT_PICTURES, CollectPicturesRequest(label="x", query="x"))
+        for label in ("disc", "cross", "bars"):
+            session.add(
+                Movie(
+                    id=f"mov_{label}",
+                    dataset="default",
+                    label=label,
+                    key="uploads/x",
+                    codec="h264",
+                    width=112,
+                    height=72,
+                    frame_rate=24,
+                    duration_seconds=1,
+                    scenes=16,
+                    crop=[0, 0, 0, 0],
+                    job_id=job.id,
+                )  # fmt: skip
+            )
+        session.flush()
+        for image in shapes.images:
+            file = stored[image.sha256]
+            session.add(
+                Image(
+                    id=image.id,
+                    dataset="default",
+                    label=image.label,
+                    source=image.source.value,
+                    key=file.key,
+                    sha256=file.sha256,
+                    media_type=file.media_type,
+                    size=file.size,
+                    width=112,
+                    height=72,
+                    phash=image.phash,
+                    style=image.style,
+                    job_id=job.id,
+                    movie_id=f"mov_{image.label}" if image.scene else None,
+                    scene=int(image.scene.partition(":")[2]) if image.scene else None,
+                )  # fmt: skip
+            )
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Let the name `demo` mean one short stage; how many epochs is the argument."""
+
+    def make(epochs=1):
+        facts = recipe.load_recipe("demo").model_dump() | {
+            "stages": [{"name": "h", "epochs": epochs, **STAGE}]
+        }
+        made = recipe.Recipe.model_validate(facts)
+        monkeypatch.setattr(tasks, "load_recipe", lambda name: made)
+
+    return make
+
+
+def run(job_id):
+    with transaction() as session:
+        kind = KINDS[jobs.get(session, job_id).kind]
+    run_job(kind, FUNCTIONS[kind.name], job_id)
+    return row(job_id)
+
+
+def row(job_id):
+    with transaction() as session:
+        return session.get(Job, job_id)
+
+
+def version(client, **request):
+    answer = client.post("/v1/dataset-versions", json=request)
+    assert answer.status_code == 202, answer.text
+    job = run(answer.json()["id"])
+    assert job.state == "succeeded", job.error
+    return job.result
+
+
+def training(client, version_id, **request):
+    body = {"dataset_version_id": version_id, "recipe": "demo", **request}
+    answer = client.post("/v1/trainings", json=body)
+    assert answer.status_code == 202, answer.text
+    return answer.json()["id"]
+
+
+def test_from_pictures_to_an_active_model(client, dataset, quick, reel, tmp_path) -> None:
+    made = version(client, valid_fraction=0.25)
+    shown = client.get(f"/v1/dataset-versions/{made['dataset_version_id']}").json()
+    assert shown["certificate"]["certified"]
+    assert shown["manifest"]["url"]
+    manifest = load(reel.storage.get_bytes(shown["manifest"]["key"], max_bytes=10**7))
+    assert manifest.counts() == made["images"] == shown["images"]
+    assert {image.scene for image in manifest.images if image.scene} >= {"mov_disc:0", "mov_bars:15"}
+
+    assert client.get("/v1/models/active").json()["type"] == "urn:reelsight:problem:no-model"
+    quick()
+    job = run(training(client, made["dataset_version_id"], activate=True))
+    assert job.state == "succeeded", job.error
+    result = job.result
+    for name, file in result["files"].items():
+        reel.storage.get_file(file["key"], tmp_path / name, sha256=file["sha256"])
+    card = load_model_card(tmp_path)
+    assert card.id == result["model_id"] == client.get("/v1/models/active").json()["id"]
+    assert card.manifest_sha256 == shown["manifest"]["sha256"]
+    assert result["epochs"][0]["stage"] == "h"
+    assert (job.progress_done, job.progress_unit) == (job.progress_total, "pictures")
+
+    listed = client.get("/v1/models", params={"recipe": "demo"}).json()["data"]
+    assert [(m["id"], m["active"], m["held_out"]) for m in listed] == [(card.id, True, True)]
+    assert listed[0]["metrics"]["web"]["images"] == result["metrics"]["web"]["images"]
+
+
+def test_activation_is_asked_for_and_idempotent(client, dataset, quick) -> None:
+    made = version(client)
+    quick()
+    job = run(training(client, made["dataset_version_id"]))
+    assert client.get("/v1/models/active").status_code == 503
+    path = f"/v1/models/{job.result['model_id']}/activate"
+    first = client.post(path, headers={"Idempotency-Key": "a"})
+    again = client.post(path, headers={"Idempotency-Key": "a"})
+    assert (first.status_code, first.json()["active"]) == (200, True)
+    assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
+    assert client.post("/v1/models/mdl_none/activate").status_code == 404
+
+
+def test_refusals_before_a_job_is_made(client, dataset) -> None:
+    assert client.post("/v1/dataset-versions", json={"dataset": "empty"}).status_code == 422
+    unknown = client.post("/v1/trainings", json={"dataset_version_id": "dsv_none", "recipe": "demo"})
+    assert (unknown.status_code, "dsv_none" in unknown.json()["detail"]) == (404, True)
+    made = version(client)
+    body = {"dataset_version_id": made["dataset_version_id"], "recipe": "secret"}
+    assert "choose one of article" in client.post("/v1/trainings", json=body).json()["detail"]
+    assert client.get("/v1/dataset-versions/dsv_none").status_code == 404
+    assert {r["name"] for r in client.get("/v1/recipes").json()["data"]} == {
+        "article",
+        "article-final",
+        "demo",
+    }
+
+
+def test_the_childs_reason_is_the_jobs(client, dataset, quick, reel) -> None:
+    made = version(client)
+    quick()
+    junk = reel.storage.put_bytes("uploads", b"no weights", "application/octet-stream")
+    job = run(training(client, made["dataset_version_id"], weights=junk.key))
+    assert job.state == "failed"
+    assert job.error["type"] == "urn:reelsight:problem:unprocessable"
+    assert "not a readable safetensors file" in job.error["detail"]
+    outside = run(training(client, made["dataset_version_id"], weights="/etc/passwd"))
+    assert outside.state == "failed"
+    assert "not a storage key" in outside.error["detail"]
+
+
+def in_background(job_id):
+    thread = threading.Thread(target=run_job, args=(TRAIN_MODEL, tasks.train_model, job_id))
+    thread.start()
+    return thread
+
+
+def until(condition, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+    return found
+
+
+def trains(job_id):
+    return (row(job_id).progress_message or "").startswith("stage")
+
+
+def children():
+    """The training processes that this test's process has started."""
+    found = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    pids = {int(pid) for path in found for pid in path.read_text().split()}
+    return {p for p in pids if b"reel_trainer.run" in Path(f"/proc/{p}/cmdline").read_bytes()}
+
+
+def test_cancel_stops_the_child(client, dataset, quick) -> None:
+    made = version(client)
+    quick(epochs=1000)
+    job_id = training(client, made["dataset_version_id"])
+    thread = in_background(job_id)
+    until(lambda: trains(job_id))
+    assert len(children()) == 1
+    with transaction() as session:
+        jobs.cancel(session, job_id)
+    thread.join(60)
+    assert row(job_id).state == "canceled"
+    assert not children()
+    assert client.get("/v1/models").json()["data"] == []
+
+
+def test_draining_gives_the_job_back(client, dataset, quick, reel, monkeypatch) -> None:
+    made = version(client)
+    quick(epochs=1000)
+    job_id = training(client, made["dataset_version_id"])
+    reel.configure(jobs__drain_seconds=0.1)
+    thread = in_background(job_id)
+    until(lambda: trains(job_id))
+    monkeypatch.setattr(runner, "draining_since", time.monotonic())
+    thread.join(60)
+    job = row(job_id)
+    assert (job.state, job.attempt, job.lease_token) == ("running", 0, None)
+    assert not children()
+
+
+def test_a_child_that_is_killed_says_so(client, dataset, quick) -> None:
+    made = version(client)
+    quick(epochs=1000)
+    job_id = training(client, made["dataset_version_id"])
+    thread = in_background(job_id)
+    until(lambda: trains(job_id))
+    os.kill(children().pop(), signal.SIGKILL)
+    thread.join(60)
+    job = row(job_id)
+    assert job.state == "failed"
+    assert "SIGKILL" in job.error["detail"]
+
+
+def test_a_job_delivered_twice_trains_once(client, dataset, quick) -> None:
+    made = version(client)
+    quick()
+    job_id = training(client, made["dataset_version_id"])
+    threads = [in_background(job_id) for _ in range(2)]
+    for thread in threads:
+        thread.join(120)
+    assert row(job_id).state == "succeeded"
+    with transaction() as session:
+        assert session.query(TrainedModel).count() == 1
+
+
+def test_same_request_same_version_content(client, dataset) -> None:
+    one, two = version(client), version(client)
+    assert one["dataset_version_id"] != two["dataset_version_id"]
+    assert one["manifest"]["sha256"] == two["manifest"]["sha256"]
+    films = version(client, train_sources=["movie"])
+    assert films["images"]["valid"] == one["images"]["valid"]
+    assert "web" not in films["images"]["train"]
+
+
+def test_the_api_starts_without_torch() -> None:
+    code = "import sys, json, reel_trainer.api; print(json.dumps([m for m in sys.modules if '.' not in m]))"
+    loaded = json.loads(subprocess.check_output([sys.executable, "-c", code]))
+    assert not {"torch", "fastai", "torchvision"} & set(loaded)
+    code = code.replace("reel_trainer.api", "reel_trainer.tasks")
+    assert "torch" not in json.loads(subprocess.check_output([sys.executable, "-c", code]))
+
+
+def test_request_defaults_are_the_article() -> None:
+    assert TrainModelRequest(dataset_version_id="dsv_1").recipe == "article"
