@@ -28,8 +28,8 @@ lint: dev-ready ## style, types, import rules, templates
 bench: dev-ready ## run the benchmarks; their figures go to the terminal
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
-clean: ## remove installed packages, caches and the data of `make up` and `make demo`
-	rm -rf .venv .uv .data .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## remove installed packages and caches; the platform's data in .data stays
+	rm -rf .venv .uv .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 run-ready:
 	@$(PYTHON) scripts/bootstrap.py
