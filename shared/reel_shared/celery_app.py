@@ -10,14 +10,11 @@ from typing import Any
 
 from celery import Celery
 from kombu import Exchange, Queue, pools
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 
+from reel_shared.broker import BROKER_ERRORS
 from reel_shared.contracts import KINDS, QUEUES
 from reel_shared.errors import Unavailable
 from reel_shared.settings import settings
-
-BROKER_ERRORS = (KombuError, RedisError, OSError)
 
 
 @cache
@@ -25,6 +22,7 @@ def celery_app() -> Celery:
     redis = settings().redis
     app = Celery("reelsight", broker=redis.url.get_secret_value(), set_as_current=False)
     app.conf.update(
+        broker_transport="reel_shared.broker:Transport",
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,

@@ -93,6 +93,11 @@ class Stage:
             ]
         )
 
+    def submit_collect(self, do: str = "work", **wish: Any) -> list[str]:
+        """Submit a job of another kind and queue, which another job follows."""
+        request = contracts.CollectPicturesRequest(label="a", query=json.dumps({"do": do, **wish}))
+        return transact(lambda session: [jobs.submit(session, contracts.COLLECT_PICTURES, request).id])
+
     def job(self, job_id: str) -> Job:
         return self.read(lambda session: jobs.get(session, job_id))
 
@@ -102,7 +107,7 @@ class Stage:
 
     def states(self) -> dict[str, int]:
         query = sa.select(Job.state, sa.func.count()).group_by(Job.state)
-        return self.read(lambda session: {state: number for state, number in session.execute(query)})
+        return self.read(lambda session: dict(session.execute(query).all()))
 
     def starts(self, job_id: str | None = None) -> list[int]:
         """Return the attempts that really began, as the job functions themselves wrote them down."""

@@ -13,7 +13,7 @@ from reel_shared.testing.stack import Reel
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from chaos_stage import Stage  # noqa: E402
+from chaos_stage import Stage
 
 
 @pytest.fixture
