@@ -95,7 +95,8 @@ def _platform(data: Path) -> Iterator[Finding]:
         return
     checks = answer.json().get("checks", {})
     for part, state in checks.items():
-        yield Finding(part, state == "ok", str(state), f"See the logs in {data / 'logs'}.")
+        found = "answers" if state["ok"] else str(state.get("detail", "does not answer"))
+        yield Finding(part, state["ok"], found, f"See the logs in {data / 'logs'}.")
 
 
 CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (_python, _machine, _packages, _device, _platform)
