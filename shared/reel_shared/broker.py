@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from kombu.exceptions import KombuError
-from kombu.transport import redis
+from kombu.transport import redis, virtual
 from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,7 @@ class QoS(redis.QoS):
         try:
             super().ack(delivery_tag)
         except BROKER_ERRORS:
-            self._quick_ack(delivery_tag)
+            virtual.QoS.ack(self, delivery_tag)
             raise
 
 

@@ -207,7 +207,7 @@ def task(kind: Kind) -> Callable[[JobFunction[RequestT]], JobFunction[RequestT]]
     """Register a function as what runs jobs of ``kind``."""
 
     def register(function: JobFunction[RequestT]) -> JobFunction[RequestT]:
-        @celery_app().task(name=kind.name)
+        @celery_app().task(name=kind.name, shared=False)
         def run(job_id: str) -> None:
             # Anyone who reaches the broker may have written the message.
             if not isinstance(job_id, str) or not JOB_ID.fullmatch(job_id):

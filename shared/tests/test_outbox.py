@@ -1,0 +1,328 @@
+"""Sending after the commit, sending again what was lost, and one reaper that leads."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+import sqlalchemy as sa
+
+from reel_shared import contracts, jobs, outbox
+from reel_shared.db.engine import reading, transact, transaction
+from reel_shared.db.models import IdempotencyRecord, Job, Lock, OutboxMessage, utcnow
+from reel_shared.errors import DatabaseUnavailable, Unavailable
+from reel_shared.outbox import Reaper
+from reel_shared.testing.stack import Reel
+
+KIND = contracts.MAKE_VARIANTS
+QUEUE = "augment"
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(autouse=True)
+def broker(reel_database: Reel, databases: str, redis_url: str) -> Any:
+    """The queue's Redis database, empty."""
+    reel_database.configure(redis__url=redis_url, jobs__resend_seconds=1)
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+def submit(number: int = 1) -> list[str]:
+    with transaction() as session:
+        return [jobs.submit(session, KIND, contracts.MakeVariantsRequest()).id for _ in range(number)]
+
+
+def body(message: bytes) -> bytes:
+    return base64.b64decode(json.loads(message)["body"])
+
+
+def due() -> set[str]:
+    with reading() as session:
+        return set(session.scalars(sa.select(OutboxMessage.job_id)))
+
+
+def away(reel: Reel) -> None:
+    reel.configure(redis__url="redis://127.0.0.1:1/0")
+
+
+def back(reel: Reel, broker: Any) -> None:
+    connection = broker.get_connection_kwargs()
+    host = f":{connection['password']}@{connection['host']}:{connection['port']}"
+    reel.configure(redis__url=f"redis://{host}/{connection['db']}")
+
+
+def set_all(**values: Any) -> None:
+    with transaction() as session:
+        session.execute(sa.update(Job).values(**values))
+
+
+# --- sending ----------------------------------------------------------------------------------------------
+
+
+def test_a_committed_job_is_sent_at_once_and_leaves_the_outbox(broker: Any) -> None:
+    (job_id,) = submit()
+    assert broker.llen(QUEUE) == 1
+    assert job_id.encode() in body(broker.lindex(QUEUE, 0))
+    assert due() == set()
+    with reading() as session:
+        assert jobs.get(session, job_id).sent_at is not None
+
+
+def test_a_message_holds_the_jobs_id_and_nothing_else(broker: Any) -> None:
+    request = contracts.MakeVariantsRequest(dataset="secret-dataset")
+    with transaction() as session:
+        jobs.submit(session, KIND, request, owner="secret-owner", labels={"note": "secret-note"})
+    message = broker.lindex(QUEUE, 0)
+    assert b"secret" not in message
+    assert b"secret" not in body(message)
+
+
+def test_a_transaction_that_rolls_back_sends_nothing(broker: Any) -> None:
+    with suppress(KeyError), transaction() as session:
+        jobs.submit(session, KIND, contracts.MakeVariantsRequest())
+        raise KeyError
+    assert broker.llen(QUEUE) == 0
+
+
+def test_a_savepoint_that_rolls_back_takes_only_its_own_job(broker: Any) -> None:
+    with transaction() as session:
+        kept = [jobs.submit(session, KIND, contracts.MakeVariantsRequest()).id]
+        with suppress(KeyError), session.begin_nested():
+            jobs.submit(session, KIND, contracts.MakeVariantsRequest())
+            raise KeyError
+        with session.begin_nested():
+            kept.append(jobs.submit(session, KIND, contracts.MakeVariantsRequest()).id)
+        assert broker.llen(QUEUE) == 0, "sent before the commit"
+    assert broker.llen(QUEUE) == 2
+    assert due() == set()
+
+
+def test_a_broker_that_is_away_costs_the_request_no_time_and_the_job_nothing(
+    reel_database: Reel, broker: Any
+) -> None:
+    away(reel_database)
+    started = time.monotonic()
+    job_ids = submit(3) + submit(2)
+    assert time.monotonic() - started < 2
+    assert due() == set(job_ids)
+    with pytest.raises(Unavailable):
+        Reaper().step()
+    assert due() == set(job_ids)
+    back(reel_database, broker)
+    Reaper().step()
+    assert broker.llen(QUEUE) == 5
+    assert due() == set()
+
+
+def test_jobs_of_every_kind_land_in_their_own_queue_only(broker: Any) -> None:
+    with transaction() as session:
+        for kind in contracts.KINDS.values():
+            session.add(
+                job := Job(
+                    id=f"job_{kind.name}",
+                    kind=kind.name,
+                    queue=kind.queue,
+                    state="queued",
+                    max_attempts=3,
+                    request={},
+                )
+            )
+            session.flush()
+            session.add(OutboxMessage(job_id=job.id, kind=kind.name))
+    Reaper().step()
+    queues = [kind.queue for kind in contracts.KINDS.values()]
+    assert {queue: broker.llen(queue) for queue in contracts.QUEUES} == {
+        queue: queues.count(queue) for queue in contracts.QUEUES
+    }
+
+
+def test_a_retry_is_not_forgotten_when_the_worker_is_quicker_than_the_senders_note(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The worker claims and fails between the send and the deletion of the outbox row."""
+    really_send = outbox.send
+
+    def send_and_fail(kind: str, job_id: str) -> None:
+        really_send(kind, job_id)
+        lease = transact(lambda session: jobs.claim(session, job_id))
+        assert lease is not None
+        transact(lambda session: jobs.fail(session, lease, Unavailable("away")))
+
+    monkeypatch.setattr(outbox, "send", send_and_fail)
+    (job_id,) = submit()
+    assert due() == {job_id}, "the message of the second attempt is gone"
+
+
+def test_a_retry_is_not_sent_before_its_time(broker: Any) -> None:
+    (job_id,) = submit()
+    lease = transact(lambda session: jobs.claim(session, job_id))
+    assert lease is not None
+    transact(lambda session: jobs.fail(session, lease, Unavailable("away")))
+    broker.delete(QUEUE)
+    Reaper().step()
+    assert broker.llen(QUEUE) == 0
+    with transaction() as session:
+        session.execute(sa.update(OutboxMessage).values(not_before=utcnow()))
+    Reaper().step()
+    assert broker.llen(QUEUE) == 1
+
+
+def test_many_requests_at_once_do_not_starve_each_other_of_connections(reel_database: Reel) -> None:
+    """Each request needs a connection to commit and another to send: never both at the same time."""
+    reel_database.configure(database__pool_size=1)
+    number = 30
+    barrier = threading.Barrier(number)
+
+    def request() -> None:
+        barrier.wait()
+        submit()
+
+    started = time.monotonic()
+    threads = [threading.Thread(target=request) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - started < 15
+    assert due() == set()
+
+
+# --- lost messages ----------------------------------------------------------------------------------------
+
+
+def test_waiting_jobs_are_sent_again_only_when_messages_are_really_lost(broker: Any) -> None:
+    submit(5)
+    set_all(sent_at=utcnow() - timedelta(hours=1))  # a long queue: nobody came for an hour
+    reaper = Reaper()
+    for _ in range(3):
+        reaper.step()
+    assert broker.llen(QUEUE) == 5
+    broker.rpop(QUEUE, 2)
+    reaper.step()
+    assert broker.llen(QUEUE) >= 5, "each of the five has a message again"
+    again = broker.llen(QUEUE)
+    for _ in range(3):
+        reaper.step()
+    assert broker.llen(QUEUE) == again
+
+
+def test_a_flushed_broker_gets_every_waiting_job_again(broker: Any) -> None:
+    submit(700)
+    broker.flushdb()
+    Reaper().step()
+    assert broker.llen(QUEUE) == 0, "sent a moment ago: still time to be claimed"
+    set_all(sent_at=utcnow() - timedelta(seconds=2))
+    reaper = Reaper()
+    for _ in range(2):
+        reaper.step()
+    assert broker.llen(QUEUE) == 700
+    assert due() == set()
+
+
+def test_running_and_ended_jobs_are_never_sent_again(broker: Any) -> None:
+    running, ended, waiting = submit(3)
+    for job_id in (running, ended):
+        lease = transact(lambda session, job_id=job_id: jobs.claim(session, job_id))
+    transact(lambda session: jobs.end_canceled(session, lease))
+    broker.flushdb()
+    set_all(sent_at=utcnow() - timedelta(hours=1))
+    Reaper().step()
+    assert broker.llen(QUEUE) == 1
+    with reading() as session:
+        assert utcnow() - jobs.get(session, waiting).sent_at < timedelta(minutes=1)
+
+
+# --- one leader -------------------------------------------------------------------------------------------
+
+
+def lead(reaper: Reaper) -> bool:
+    return reaper._lead()
+
+
+def test_of_two_reapers_one_leads_until_its_lock_runs_out() -> None:
+    first, second = Reaper(), Reaper()
+    assert [lead(first), lead(second), lead(first), lead(second)] == [True, False, True, False]
+    with transaction() as session:
+        session.execute(sa.update(Lock).values(until=utcnow() - timedelta(seconds=1)))
+    assert [lead(second), lead(first)] == [True, False]
+
+
+def test_a_reaper_that_stops_lets_the_next_one_lead_at_once() -> None:
+    first, second = Reaper(), Reaper()
+    first.stopping.set()
+    assert lead(first)
+    first.run()
+    assert lead(second)
+
+
+def test_reapers_that_meet_an_empty_table_settle_on_one_leader() -> None:
+    for _ in range(10):
+        with transaction() as session:
+            session.execute(sa.delete(Lock))
+        reapers, barrier, answers = [Reaper() for _ in range(4)], threading.Barrier(4), []
+
+        def race(reaper: Reaper, barrier: threading.Barrier = barrier, answers: list[bool] = answers) -> None:
+            barrier.wait()
+            answers.append(lead(reaper))
+
+        threads = [threading.Thread(target=race, args=(reaper,)) for reaper in reapers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(answers) == [False, False, False, True]
+
+
+def run_for_a_while(reaper: Reaper, until: Callable[[], Any]) -> None:
+    thread = threading.Thread(target=reaper.run)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not until() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    reaper.stopping.set()
+    thread.join()
+    assert until()
+
+
+def test_after_the_database_was_away_workers_get_a_leases_time_to_come_back(
+    reel_database: Reel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reel_database.configure(jobs__reaper_seconds=0.05, jobs__lease_seconds=1)
+    (job_id,) = submit()
+    lease = transact(lambda session: jobs.claim(session, job_id))
+    assert lease is not None
+    set_all(lease_until=utcnow() - timedelta(seconds=5))
+    reaper, calls, really_lead = Reaper(), [], Reaper._lead
+
+    def away_once(self: Reaper) -> bool:
+        calls.append(time.monotonic())
+        if len(calls) == 1:
+            raise DatabaseUnavailable
+        return really_lead(self)
+
+    monkeypatch.setattr(Reaper, "_lead", away_once)
+
+    def lapsed() -> bool:
+        with reading() as session:
+            return jobs.get(session, job_id).lease_token is None
+
+    run_for_a_while(reaper, lapsed)
+    assert time.monotonic() - calls[0] >= 1
+
+
+def test_old_answers_to_idempotency_keys_are_forgotten() -> None:
+    with transaction() as session:
+        for key, hours in (("old", 25), ("young", 23)):
+            age = utcnow() - timedelta(hours=hours)
+            session.add(IdempotencyRecord(owner="o", key=key, request_sha256="0" * 64, created_at=age))
+    Reaper().step()
+    with reading() as session:
+        assert session.scalars(sa.select(IdempotencyRecord.key)).all() == ["young"]

@@ -1,0 +1,53 @@
+"""What follows what: the table fits the contracts, and leads nowhere in a circle."""
+
+from __future__ import annotations
+
+import pytest
+
+from reel_shared import contracts
+from reel_shared.pipelines import PIPELINE, follow_ups
+
+COLLECT = contracts.CollectPicturesRequest(label="mulan", query="mulan fan art", dataset="films", limit=5)
+
+
+def collected(kept: int) -> dict[str, object]:
+    counts = contracts.Counts(seen=9, kept=kept)
+    result = contracts.CollectPicturesResult(collection_id="col_1", provider="openverse", counts=counts)
+    return result.model_dump(mode="json")
+
+
+def test_variants_are_made_of_what_a_collection_brought() -> None:
+    request = COLLECT.model_dump(mode="json")
+    ((kind, follow_up),) = follow_ups(contracts.COLLECT_PICTURES.name, request, collected(3))
+    assert kind is contracts.MAKE_VARIANTS
+    assert follow_up == contracts.MakeVariantsRequest(dataset="films", label="mulan", collection_id="col_1")
+
+
+@pytest.mark.parametrize(("kept", "augment"), [(0, True), (3, False)])
+def test_nothing_follows_an_empty_or_unwanted_collection(kept: int, augment: bool) -> None:
+    request = COLLECT.model_copy(update={"augment": augment}).model_dump(mode="json")
+    assert list(follow_ups(contracts.COLLECT_PICTURES.name, request, collected(kept))) == []
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in contracts.KINDS if kind != contracts.COLLECT_PICTURES.name]
+)
+def test_nothing_follows_the_other_kinds(kind: str) -> None:
+    assert list(follow_ups(kind, {}, {})) == []
+
+
+def test_no_chain_of_steps_comes_back_to_its_start() -> None:
+    def reached(name: str, seen: frozenset[str]) -> None:
+        assert name not in seen, f"{name} follows itself"
+        for step in PIPELINE:
+            if step.after.name == name:
+                reached(step.then.name, seen | {name})
+
+    for name in contracts.KINDS:
+        reached(name, frozenset())
+
+
+def test_each_steps_kinds_are_in_the_contracts() -> None:
+    for step in PIPELINE:
+        assert contracts.KINDS[step.after.name] is step.after
+        assert contracts.KINDS[step.then.name] is step.then

@@ -1,0 +1,57 @@
+"""Everything is killed at random for a while, by a seed; afterwards each job has ended exactly once."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+import pytest
+from chaos_stage import Stage
+
+pytestmark = [pytest.mark.chaos, pytest.mark.servers]
+
+JOBS = 150
+SECONDS = 15.0
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_random_kills_of_workers_reaper_and_broker_lose_and_double_nothing(
+    stage: Stage, databases: str, seed: int
+) -> None:
+    """A job may run again because its worker was killed, and fail when that happened three times; no more."""
+    dice = random.Random(seed)
+    starts = [lambda: stage.worker(ready=False)] * 3 + [stage.reaper]
+    closing = threading.Event()
+    submitting = threading.Thread(target=submit_slowly, args=(stage, closing))
+    with stage.kept_alive(*starts) as slots:
+        submitting.start()
+        deadline = time.monotonic() + SECONDS
+        kills = 0
+        while time.monotonic() < deadline:
+            time.sleep(dice.uniform(0.2, 0.8))
+            victim = dice.choice(["worker", "worker", "worker", "reaper", "broker"])
+            if victim == "broker":
+                stage.valkey.kill()
+                time.sleep(dice.uniform(0, 0.5))
+                stage.valkey.start()
+            else:
+                slots[3 if victim == "reaper" else dice.randrange(3)].kill()
+            kills += 1
+        submitting.join()
+        stage.until(lambda: sum(stage.states().values()) >= JOBS, "all jobs are submitted")
+        stage.until_ended(seconds=60)
+    closing.set()
+    assert kills >= 12
+    stage.check()
+    states = stage.states()
+    assert sum(states.values()) == JOBS
+    assert states["succeeded"] >= JOBS * 0.9
+    assert max(stage.starts()) > 1, "no kill hit a running job: this run proves nothing"
+
+
+def submit_slowly(stage: Stage, closing: threading.Event) -> None:
+    for _ in range(JOBS // 10):
+        stage.submit("work", seconds=0.1, jobs_wanted=10)
+        if closing.wait(SECONDS / (JOBS // 10)):
+            return
