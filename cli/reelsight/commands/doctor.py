@@ -74,7 +74,7 @@ def _packages(_data: Path) -> Iterator[Finding]:
         try:
             module = import_module(name)
         except ImportError as error:
-            yield Finding(name, False, str(error), "Run `make setup` again.")
+            yield Finding(name, False, str(error), "Run `python3 scripts/bootstrap.py` again.")
         else:
             yield Finding(name, True, str(getattr(module, "__version__", "there")))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,8 +30,17 @@ class MissionFailed(Exception):
 class Mission:
     """Each public method is one step; ``facts`` is what they leave."""
 
-    def __init__(self, client: Client, films: list[FilmFile], *, dataset: str, screen: Screen) -> None:
+    def __init__(
+        self,
+        client: Client,
+        films: list[FilmFile],
+        *,
+        dataset: str,
+        screen: Screen,
+        styles: Mapping[str, str] = STYLES,
+    ) -> None:
         self.client = client
+        self.styles = styles
         self.films = films
         self.screen = screen
         self.facts = Facts(dataset=dataset, titles={film.label: film.title for film in films})
@@ -66,7 +75,7 @@ class Mission:
     def collect_pictures(self) -> None:
         jobs = {}
         for film in self.films:
-            for style, word in STYLES.items():
+            for style, word in self.styles.items():
                 request = contracts.CollectPicturesRequest(
                     dataset=self.facts.dataset, label=film.label, query=f"{film.title} {word}", style=style
                 )

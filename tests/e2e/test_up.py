@@ -1,0 +1,98 @@
+"""``reel up`` as its user meets it: it prints an address, Ctrl-C ends everything, a second one goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from reel_shared import contracts
+from reel_shared.client import Client
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+REEL = [sys.executable, "-m", "reelsight.main"]
+
+
+@contextmanager
+def up(data: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    process = subprocess.Popen(
+        [*REEL, "up", "--data", str(data)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        said = ""
+        for line in process.stdout:
+            said += line
+            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+                yield process, found[0]
+                return
+        pytest.fail(f"reel up ended with {process.wait()}: {said}")
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+
+
+def processes_of(data: Path) -> list[str]:
+    """Every process whose environment or command line names the data folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(data).encode() in text and int(entry.name) != os.getpid():
+            found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+def until_none(data: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while left := processes_of(data):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def client_of(data: Path) -> Client:
+    access = json.loads((data / "client.json").read_text())
+    return Client(access["url"], access["token"])
+
+
+def test_ctrl_c_ends_every_process_and_a_second_up_has_the_same_data(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with up(data) as (process, url):
+        assert httpx.get(f"{url}/readyz", timeout=10).json()["status"] == "ready"
+        assert "<html" in httpx.get(url, timeout=10).text
+        request = contracts.MakeVariantsRequest(dataset="empty")
+        first = client_of(data).wait(client_of(data).make_variants(request)["id"], timeout=60)
+        assert first["state"] == "succeeded"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    until_none(data, 5)
+    with up(data) as (_, again):
+        assert client_of(data).job(first["id"])["state"] == "succeeded"
+        assert again == url, "the address stays"
+    until_none(data, 5)
+
+
+def test_nothing_outlives_a_killed_reel_up(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with up(data) as (process, _):
+        assert len(processes_of(data)) > 8
+        process.kill()
+        process.wait(10)
+    until_none(data, 60)
