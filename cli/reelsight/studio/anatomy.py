@@ -23,7 +23,7 @@ class Pose:
 
     @property
     def bob(self) -> float:
-        return -abs(np.sin(2 * np.pi * self.phase)) * 3.0 * min(self.stride, 1.4)
+        return -abs(self.sway) * 3.0 * min(self.stride, 1.4)
 
     @property
     def sway(self) -> float:

@@ -58,7 +58,7 @@ def build(place: Set, *, palette: Palette, manner: Manner, hour: Hour, seed: int
         return Backdrop(far, None, None)
     # Painting is linear in what lies beneath, so the same strokes on black and on white give the coverage.
     on_black, on_white = painted(place.ground, 0), painted(place.ground, 255)
-    return Backdrop(far, on_black, cv2.subtract(on_white, on_black))
+    return Backdrop(far, on_black, on_white - on_black)
 
 
 def clamp(view: View) -> View:
@@ -81,7 +81,7 @@ def photograph(backdrop: Backdrop, view: View) -> Picture:
     )
     frame = _framed(backdrop.far, far_view)
     if backdrop.near is not None and backdrop.gap is not None:
-        frame = cv2.multiply(frame, _framed(backdrop.gap, view), frame, 1 / 255)
+        cv2.multiply(frame, _framed(backdrop.gap, view), frame, 1 / 255)
         cv2.add(frame, _framed(backdrop.near, view), frame)
     return frame
 
@@ -94,5 +94,5 @@ def _framed(layer: Picture, view: View) -> Picture:
         ],
         dtype=np.float64,
     )
-    framed: Picture = cv2.warpAffine(layer, matrix, (FRAME_WIDTH, FRAME_HEIGHT), borderMode=cv2.BORDER_REPLICATE)
-    return framed
+    size = (FRAME_WIDTH, FRAME_HEIGHT)
+    return np.asarray(cv2.warpAffine(layer, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)

@@ -63,7 +63,7 @@ def clouds(canvas: Picture, brush: Brush, *, top: float, low: float, count: int 
         puffs = [ellipse(x + k * size, y - abs(np.cos(k * 1.3)) * size * 0.4, size * 1.05, size * 0.62)
                  for k in (-1.5, -0.6, 0.4, 1.3)]  # fmt: skip
         for p in puffs:
-            fill(canvas, p + (2, 5), darker(light, 0.1))
+            fill(canvas, p + np.array((2, 5)), darker(light, 0.1))
         for p in puffs:
             fill(canvas, p, light)
 
@@ -80,7 +80,7 @@ def ridge(canvas: Picture, brush: Brush, tone: Colour, *, base: float, rise: flo
     body = np.concatenate([line, [(width + 40, height + 20), (-40, height + 20)]])
     fill(canvas, body, tone)
     if brush.manner.shading == "paper":
-        stroke(canvas, line + (0, 3), darker(tone, 0.3), 4)
+        stroke(canvas, line + np.array((0, 3)), darker(tone, 0.3), 4)
         stroke(canvas, line, mixed(tone, brush.colour("white"), 0.25), 2)
     elif brush.manner.outline:
         stroke(canvas, line, darker(tone, 0.3), brush.manner.outline * 0.6)
@@ -111,7 +111,9 @@ def floor(canvas: Picture, brush: Brush, tone: Colour, *, top: float, planks: in
     wash(canvas, top, height, tone, darker(tone, 0.25))
     for k in range(planks):
         x = (k + 0.5) * width / planks
-        stroke(canvas, np.array([(x, top), (width / 2 + (x - width / 2) * 1.5, height)]), darker(tone, 0.35), 1)
+        stroke(
+            canvas, np.array([(x, top), (width / 2 + (x - width / 2) * 1.5, height)]), darker(tone, 0.35), 1
+        )
     if planks:
         stroke(canvas, np.array([(0, top), (width, top)]), darker(tone, 0.5), 2)
 

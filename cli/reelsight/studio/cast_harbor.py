@@ -26,9 +26,7 @@ def marlo(pose: Pose) -> Figure:
 
 
 def _marlo_head(pose: Pose) -> Figure:
-    tusks = [
-        Shape(limb((x, -80), (x + 2, -68), (x + 1, -56), (4, 2)), "white", 0.9) for x in (5, 19)
-    ]
+    tusks = [Shape(limb((x, -80), (x + 2, -68), (x + 1, -56), (4, 2)), "white", 0.9) for x in (5, 19)]
     return [
         Shape(ellipse(4, -90, 27, 23), "wood", shade=True),
         *eye(pose, 0, -98, 5),
@@ -52,7 +50,9 @@ def ada(pose: Pose) -> Figure:
     legs = [
         s
         for half, x in ((1, 7), (0, -6))
-        for s in leg(pose, hip=(x, -20), half=half, length=20, radius=4.5, fill="light", shoe="warm", foot=1.1)
+        for s in leg(
+            pose, hip=(x, -20), half=half, length=20, radius=4.5, fill="light", shoe="warm", foot=1.1
+        )
     ]
     coat = curve((-8, -60), (-16, -38), (-25, -14), (0, -10), (25, -14), (16, -38), (9, -60))
     body = [
@@ -65,7 +65,9 @@ def ada(pose: Pose) -> Figure:
         Shape(arc(hand[0], hand[1] + 5, 6, 8, start=180, end=360), None, 0.7, closed=False),
         Shape(box(hand[0] - 6, hand[1] + 5, hand[0] + 6, hand[1] + 20), "gold", 0.9),
         Shape(ellipse(hand[0], hand[1] + 13, 3, 5, steps=12), "white", 0),
-        Shape(polygon((hand[0] - 8, hand[1] + 6), (hand[0], hand[1]), (hand[0] + 8, hand[1] + 6)), "deep", 0.7),
+        Shape(
+            polygon((hand[0] - 8, hand[1] + 6), (hand[0], hand[1]), (hand[0] + 8, hand[1] + 6)), "deep", 0.7
+        ),
         Shape(box(hand[0] - 7, hand[1] + 19, hand[0] + 7, hand[1] + 22), "deep", 0.5),
     ]
     return far + legs + bobbed(body, pose) + head_scaled(_ada_head(pose), pose, (0, -58)) + lantern + near

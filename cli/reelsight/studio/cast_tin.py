@@ -9,7 +9,6 @@ from reelsight.studio.shapes import (
     Figure,
     Shape,
     arc,
-    box,
     curve,
     ellipse,
     limb,
@@ -33,7 +32,10 @@ def bolt(pose: Pose) -> Figure:
         Shape(rounded(-17, -58, 17, -38, 3), "white", 0.7),
         Shape(arc(0, -41, 12, 12, start=200, end=340), None, 0.7, closed=False),
         Shape(polygon((0, -41), (7 * pose.sway, -51)), None, 0.9, closed=False),
-        *(Shape(ellipse(x, -30, 3, steps=10), f, 0.6) for x, f in ((-14, "warm"), (-4, "gold"), (6, "white"))),
+        *(
+            Shape(ellipse(x, -30, 3, steps=10), f, 0.6)
+            for x, f in ((-14, "warm"), (-4, "gold"), (6, "white"))
+        ),
         *(Shape(ellipse(x, y, 1.4, steps=8), "ink", 0) for x in (-22, 22) for y in (-62, -26)),
         *(Shape(rounded(-8, y, 8, y + 4, 2), "mid", 0.6) for y in (-70, -74)),
     ]
@@ -45,7 +47,9 @@ def bolt(pose: Pose) -> Figure:
         Shape(rounded(-25, -114, 25, -74, 6), "cool", shade=True),
         Shape(ellipse(4, -96, 16, 15), "white"),
         *_lens(pose, 4, -96),
-        Shape(rounded(-10, -81, 16, -76, 2) if pose.mouth < 0.3 else rounded(-10, -82, 16, -75, 2), "ink", 0.4),
+        Shape(
+            rounded(-10, -81, 16, -76, 2) if pose.mouth < 0.3 else rounded(-10, -82, 16, -75, 2), "ink", 0.4
+        ),
         *(Shape(polygon((x, -81), (x, -76)), None, 0.5, closed=False, ink="white") for x in (-3, 3, 9)),
     ]
     return _claw(pose, 1) + legs + bobbed(body, pose) + head_scaled(head, pose, (0, -72)) + _claw(pose, 0)
@@ -84,7 +88,10 @@ def dot(pose: Pose) -> Figure:
     wheel = [
         Shape(ellipse(0, -15, 15, 15), "ink", 0.8),
         Shape(ellipse(0, -15, 9, 9), "gold", 0.7),
-        *(Shape(rotated(polygon((0, -23), (0, -7)), roll + k, (0, -15)), None, 0.7, closed=False) for k in (0, 90)),
+        *(
+            Shape(rotated(polygon((0, -23), (0, -7)), roll + k, (0, -15)), None, 0.7, closed=False)
+            for k in (0, 90)
+        ),
         Shape(polygon((-4, -15), (-9, -34), (9, -34), (4, -15)), "deep"),
     ]
     spin = abs(np.cos(2 * np.pi * pose.phase * 2)) * 26 + 4
@@ -99,8 +106,14 @@ def dot(pose: Pose) -> Figure:
     ]
     flap = pose.reach * (60 + 20 * pose.sway)
     fins = [
-        Shape(rotated(curve((-32, -66), (-52, -60), (-56, -48), (-42, -46), (-33, -54)), flap, (-33, -60)), "gold"),
-        Shape(rotated(curve((32, -66), (50, -60), (54, -48), (42, -46), (33, -54)), -flap * 0.5, (33, -60)), "gold"),
+        Shape(
+            rotated(curve((-32, -66), (-52, -60), (-56, -48), (-42, -46), (-33, -54)), flap, (-33, -60)),
+            "gold",
+        ),
+        Shape(
+            rotated(curve((32, -66), (50, -60), (54, -48), (42, -46), (33, -54)), -flap * 0.5, (33, -60)),
+            "gold",
+        ),
     ]
     face = [
         *eye(pose, -6, -76, 7.5),
@@ -124,7 +137,7 @@ def tilly(pose: Pose) -> Figure:
         legs.append(Shape(limb((x, -22), ((x + fx) / 2, (fy - 20) / 2), (fx, fy - 3), (4.4, 3.6)), "deep"))
         legs.append(Shape(ellipse(fx + 2, fy - 3.5, 6.5, 3.8), "gold"))
     wag = 6 * pose.sway
-    tail = arc(-30, -50, 24, 20, start=60, end=300, steps=14) + (0, wag * 0.3)
+    tail = arc(-30, -50 + wag * 0.3, 24, 20, start=60, end=300, steps=14)
     can = [
         Shape(tube(tail, (4, 4)), "gold"),
         Shape(curve((-30, -70), (-32, -44), (-28, -20), (0, -17), (26, -20), (30, -44), (28, -70), (0, -73)), "mid",
@@ -137,10 +150,18 @@ def tilly(pose: Pose) -> Figure:
         Shape(polygon((55, -72), (68, -86), (78, -74), (66, -64)), "gold"),
         *(Shape(ellipse(x, y, 1.3, steps=6), "ink", 0) for x, y in ((66, -78), (70, -74), (67, -70))),
         Shape(ellipse(14, -80, 22, 17), "mid", shade=True),
-        Shape(curve((-2, -94), (-16, -94), (-22, -78 + wag * 0.5), (-14, -66 + wag * 0.5), (-4, -78)), "cool"),
+        Shape(
+            curve((-2, -94), (-16, -94), (-22, -78 + wag * 0.5), (-14, -66 + wag * 0.5), (-4, -78)), "cool"
+        ),
         *eye(pose, 12, -82, 6),
         *eye(pose, 27, -82, 5.4),
         cheek(10, -72, 4),
         Shape(curve((18, -71), (25, -68 + 5 * pose.mouth), (32, -73), closed=False), None, 0.8, closed=False),
     ]
-    return legs[:4] + bobbed(can[:1], pose) + legs[4:] + bobbed(can[1:], pose) + head_scaled(head, pose, (16, -66))
+    return (
+        legs[:4]
+        + bobbed(can[:1], pose)
+        + legs[4:]
+        + bobbed(can[1:], pose)
+        + head_scaled(head, pose, (16, -66))
+    )

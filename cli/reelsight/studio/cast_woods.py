@@ -44,7 +44,14 @@ def bramble(pose: Pose) -> Figure:
         *(Shape(arc(3, -86, 17, k, start=200, end=340), None, 0.6, closed=False) for k in (6, 12)),
         Shape(tube([(3, -106), (4, -112), (8, -117)], (2.2, 1.4)), "wood", 0.8),
     ]  # fmt: skip
-    return far + bobbed(back[:2], pose) + legs + bobbed(back[2:], pose) + head_scaled(head, pose, (4, -58)) + near
+    return (
+        far
+        + bobbed(back[:2], pose)
+        + legs
+        + bobbed(back[2:], pose)
+        + head_scaled(head, pose, (4, -58))
+        + near
+    )
 
 
 def ember(pose: Pose) -> Figure:
@@ -70,7 +77,14 @@ def ember(pose: Pose) -> Figure:
               "cool", shade=True),
         Shape(curve((6, -60), (12, -66), (20, -62), (14, -55)), "gold", 0.8),
     ]  # fmt: skip
-    return far + bobbed(tail, pose) + legs + bobbed(body, pose) + near + head_scaled(_ember_head(pose), pose, (0, -62))
+    return (
+        far
+        + bobbed(tail, pose)
+        + legs
+        + bobbed(body, pose)
+        + near
+        + head_scaled(_ember_head(pose), pose, (0, -62))
+    )
 
 
 def _ember_head(pose: Pose) -> Figure:

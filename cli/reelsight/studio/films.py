@@ -19,11 +19,12 @@ from reelsight.studio.backdrops import FRAME_HEIGHT, FRAME_WIDTH, build, photogr
 from reelsight.studio.brush import Hour
 from reelsight.studio.catalogue import FILMS, LABELS, Film, film
 from reelsight.studio.ink import Picture, Placement, paint
-from reelsight.studio.script import Scene, camera, perform, write
+from reelsight.studio.script import GROUND, Scene, camera, perform, write
 
 RATE = 24
 HOLD = 2  # frames per drawing: animation on twos
 SECONDS = 120.0
+_NOT_FILM = {"drawings.py", "restyle.py", "gallery.py", "oddities.py", "server.py"}
 Progress = Callable[[str, float], None]  # label, share done
 
 
@@ -42,34 +43,38 @@ def light(film: Film, hour: Hour, *, seed: int) -> Picture:
     rng = np.random.default_rng(seed)
     tint = {"day": (1.0, 1.0, 1.0), "dusk": (0.84, 0.91, 1.0), "night": (0.92, 0.74, 0.66)}[hour]
     grain = rng.normal(1.0, film.manner.grain, (FRAME_HEIGHT // 2, FRAME_WIDTH // 2)).astype(np.float32)
-    grain = cv2.resize(cv2.GaussianBlur(grain, (0, 0), 0.9), (FRAME_WIDTH, FRAME_HEIGHT))
+    paper = cv2.resize(cv2.GaussianBlur(grain, (0, 0), 0.9), (FRAME_WIDTH, FRAME_HEIGHT))
     y, x = np.mgrid[-1 : 1 : FRAME_HEIGHT * 1j, -1 : 1 : FRAME_WIDTH * 1j]
-    shaped = np.clip(grain + 0.03, 0, 1) * (1 - 0.08 * (x**2 + y**2))
+    shaped = np.clip(paper + 0.03, 0, 1) * (1 - 0.08 * (x**2 + y**2))
     lit: Picture = np.clip(shaped[..., None] * np.array(tint) * 255, 0, 255).astype(np.uint8)
     return lit
 
 
-def drawings(film: Film, scene: Scene) -> Iterator[Picture]:
-    """The scene's drawings, 12 for a second."""
+def drawings(film: Film, scene: Scene, *, every: int = 1) -> Iterator[Picture]:
+    """The scene's drawings, 12 for a second, or each `every`-th of them."""
     place = film.places[scene.place]
     backdrop = build(place, palette=film.palette, manner=film.manner, hour=scene.hour, seed=scene.seed)
     lit = light(film, scene.hour, seed=scene.seed)
     count = round(scene.seconds * RATE / HOLD)
-    for number in range(count):
-        at = number / count
-        view = camera(scene, at)
-        frame = photograph(backdrop, view)
-        for role in scene.roles:
-            pose, spot = perform(role, scene, at)
-            x, y = view.to_frame(spot.x, spot.y)
-            _ground_shadow(frame, *view.to_frame(spot.x, 352), spot.scale * view.zoom)
-            placed = Placement(x, y, spot.scale * view.zoom, spot.flip, spot.tilt, spot.squash)
-            paint(frame, film.cast[role.name](pose), placed, film.palette, film.manner, beat=number // 2)
+    for number in range(0, count, every):
+        frame = photograph(backdrop, camera(scene, number / count))
+        _act(frame, film, scene, number / count, beat=number // 2)
         cv2.multiply(frame, lit, frame, 1 / 255)
         if film.manner.border:
             b = film.manner.border
             frame[:b], frame[-b:], frame[:, :b], frame[:, -b:] = 0, 0, 0, 0
         yield frame
+
+
+def _act(frame: Picture, film: Film, scene: Scene, at: float, *, beat: int) -> None:
+    view = camera(scene, at)
+    for role in scene.roles:
+        pose, spot = perform(role, scene, at)
+        scale = spot.scale * view.zoom
+        x, y = view.to_frame(spot.x, spot.y)
+        _ground_shadow(frame, *view.to_frame(spot.x, GROUND), scale)
+        placed = Placement(x, y, scale, spot.flip, spot.tilt, spot.squash)
+        paint(frame, film.cast[role.name](pose), placed, film.palette, film.manner, beat=beat)
 
 
 def _ground_shadow(frame: Picture, x: float, y: float, scale: float) -> None:
@@ -88,11 +93,13 @@ def fingerprint(label: str, *, seed: int, seconds: float, size: tuple[int, int])
     """Names the film's content: the script's inputs and the studio's own source."""
     digest = hashlib.sha256(f"{label} {seed} {seconds} {size}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
+        if source.name not in _NOT_FILM:
+            digest.update(source.read_bytes())
     return digest.hexdigest()[:32]
 
 
 def _recorded(path: Path) -> str:
+    """The fingerprint in the file; the index stands at its end, so a file that was cut short has none."""
     if not path.is_file():
         return ""
     try:
@@ -127,14 +134,14 @@ def render_film(
 def _encode(
     path: Path, picked: Film, scenes: tuple[Scene, ...], *, size: tuple[int, int], comment: str
 ) -> None:
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    with av.open(str(path), "w", format="mp4") as container:
         container.metadata["title"], container.metadata["comment"] = picked.title, comment
         stream = container.add_stream("libx264", rate=RATE)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.time_base = Fraction(1, RATE)
         stream.codec_context.thread_count = 1
-        stream.options = {"preset": "superfast", "crf": "24", "tune": "animation", "g": "96"}
+        stream.options = {"preset": "superfast", "crf": "28", "tune": "animation", "g": "96"}
         number = 0
         for scene in scenes:
             for drawing in drawings(picked, scene):
@@ -166,7 +173,9 @@ def render_films(
     done: dict[str, FilmFile] = {}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         jobs = {
-            pool.submit(render_film, each.label, directory / f"{each.label}.mp4", seed=seed, seconds=seconds): each
+            pool.submit(
+                render_film, each.label, directory / f"{each.label}.mp4", seed=seed, seconds=seconds
+            ): each
             for each in FILMS
         }
         for job in as_completed(jobs):

@@ -71,7 +71,8 @@ def tremble(points: Points, amount: float, beat: int) -> Points:
     return shaken
 
 
-def _window(canvas: Picture, points: Points, margin: float) -> tuple[int, int, int, int] | None:
+def window(canvas: Picture, points: Points, margin: float) -> tuple[int, int, int, int] | None:
+    """The box (x0, y0, x1, y1) of the points within the picture; None when there is hardly any."""
     low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
     x0, y0 = max(0, int(low[0])), max(0, int(low[1]))
     x1, y1 = min(canvas.shape[1], int(high[0]) + 1), min(canvas.shape[0], int(high[1]) + 1)
@@ -82,7 +83,8 @@ def dots(height: int, width: int, pitch: int = 5) -> npt.NDArray[np.uint8]:
     """A halftone screen: 255 inside the dots."""
     y, x = np.mgrid[0:height, 0:width]
     inside = ((x + (y // pitch % 2) * (pitch // 2 + 1)) % pitch < 2) & (y % pitch < 2)
-    return inside.astype(np.uint8) * 255
+    screen: npt.NDArray[np.uint8] = np.where(inside, 255, 0).astype(np.uint8)
+    return screen
 
 
 _SCREEN = dots(1200, 1600)
@@ -90,10 +92,10 @@ _SCREEN = dots(1200, 1600)
 
 def shade(canvas: Picture, points: Points, manner: Manner, *, strength: float = 0.24) -> None:
     """Darken the side of a shape that the light, from the upper left, does not reach."""
-    window = _window(canvas, points, 1)
-    if window is None:
+    area = window(canvas, points, 1)
+    if area is None:
         return
-    x0, y0, x1, y1 = window
+    x0, y0, x1, y1 = area
     mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
     size = float(np.min(points.max(axis=0) - points.min(axis=0)))
     inside = points - (x0, y0)
@@ -102,29 +104,31 @@ def shade(canvas: Picture, points: Points, manner: Manner, *, strength: float = 
     cv2.fillPoly(lit, [fixed(inside - (size * 0.16, size * 0.12))], 255, cv2.LINE_AA, SHIFT)
     if manner.shading == "wash":
         lit = cv2.blur(lit, (2 * int(size * 0.12) + 1,) * 2).astype(np.uint8)
-    crescent = cv2.subtract(mask, lit)
+    crescent: npt.NDArray[np.uint8] = np.asarray(cv2.subtract(mask, lit), np.uint8)
     if manner.shading == "dots":
         crescent &= _SCREEN[y0:y1, x0:x1]
         strength = 0.45
-    keep = cv2.cvtColor(255 - cv2.multiply(crescent, strength), cv2.COLOR_GRAY2BGR)
-    part = canvas[y0:y1, x0:x1]
+    darken(canvas[y0:y1, x0:x1], crescent, strength)
+
+
+def darken(part: Picture, mask: npt.NDArray[np.uint8], strength: float) -> None:
+    """Take `strength` of the light away where the mask is 255, in place."""
+    keep = cv2.cvtColor(cv2.convertScaleAbs(mask, alpha=-strength, beta=255), cv2.COLOR_GRAY2BGR)
     cv2.multiply(part, keep, part, 1 / 255)
 
 
 def drop_shadow(canvas: Picture, outlines: list[Points], *, offset: float, strength: float = 0.35) -> None:
     """The soft shadow that a cut-out throws on the paper behind it."""
     every = np.concatenate(outlines)
-    window = _window(canvas, every, offset * 3)
-    if window is None:
+    area = window(canvas, every, offset * 3)
+    if area is None:
         return
-    x0, y0, x1, y1 = window
+    x0, y0, x1, y1 = area
     mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
     for points in outlines:
         cv2.fillPoly(mask, [fixed(points - (x0 - offset, y0 - offset))], 255, cv2.LINE_AA, SHIFT)
     mask = cv2.blur(mask, (2 * max(1, int(offset)) + 1,) * 2).astype(np.uint8)
-    keep = cv2.cvtColor(255 - cv2.multiply(mask, strength), cv2.COLOR_GRAY2BGR)
-    part = canvas[y0:y1, x0:x1]
-    cv2.multiply(part, keep, part, 1 / 255)
+    darken(canvas[y0:y1, x0:x1], mask, strength)
 
 
 def paint(

@@ -12,7 +12,6 @@ from reelsight.studio.shapes import (
     box,
     curve,
     ellipse,
-    limb,
     polygon,
     rotated,
     rounded,
@@ -30,9 +29,11 @@ def house(rng: Rng) -> Figure:
         s
         for x in (-w * 0.5, w * 0.45)
         for y in np.arange(-h + 16, -30, 26)
-        for s in (Shape(box(x - 6, y - 8, x + 6, y + 8), "glow", 0.7),
-                  Shape(polygon((x, y - 8), (x, y + 8)), None, 0.5, closed=False))
-    ]  # fmt: skip
+        for s in (
+            Shape(box(x - 6, y - 8, x + 6, y + 8), "glow", 0.7),
+            Shape(polygon((x, y - 8), (x, y + 8)), None, 0.5, closed=False),
+        )
+    ]
     return [
         Shape(box(w * 0.3, -h - 30, w * 0.55, -h - 4), "stone", 0.8),
         Shape(box(-w, -h, w, 0), wall, shade=True),
@@ -45,13 +46,24 @@ def house(rng: Rng) -> Figure:
 def lighthouse(_: Rng) -> Figure:
     return [
         Shape(polygon((-24, 0), (-15, -130), (15, -130), (24, 0)), "white", shade=True),
-        *(Shape(polygon((-24 + y * 0.07, -y), (-24 + (y + 22) * 0.07, -y - 22), (24 - (y + 22) * 0.07, -y - 22),
-                        (24 - y * 0.07, -y)), "warm", 0.6) for y in (18, 62, 106)),
+        *(
+            Shape(
+                polygon(
+                    (-24 + y * 0.07, -y),
+                    (-24 + (y + 22) * 0.07, -y - 22),
+                    (24 - (y + 22) * 0.07, -y - 22),
+                    (24 - y * 0.07, -y),
+                ),
+                "warm",
+                0.6,
+            )
+            for y in (18, 62, 106)
+        ),
         Shape(box(-20, -136, 20, -130), "deep"),
         Shape(box(-11, -156, 11, -136), "glow"),
         Shape(curve((-15, -156), (0, -176), (15, -156)), "warm"),
         Shape(box(-6, -22, 6, 0), "deep", 0.7),
-    ]  # fmt: skip
+    ]
 
 
 def boat(rng: Rng) -> Figure:
@@ -83,7 +95,11 @@ def crate(rng: Rng) -> Figure:
 
 def barrel(_: Rng) -> Figure:
     return [
-        Shape(curve((-15, 0), (-20, -22), (-15, -44), (15, -44), (20, -22), (15, 0), steps=4), "wood", shade=True),
+        Shape(
+            curve((-15, 0), (-20, -22), (-15, -44), (15, -44), (20, -22), (15, 0), steps=4),
+            "wood",
+            shade=True,
+        ),
         Shape(arc(0, -36, 18, 3, start=0, end=180), None, 1.2, closed=False),
         Shape(arc(0, -12, 18, 3, start=0, end=180), None, 1.2, closed=False),
     ]
@@ -99,14 +115,19 @@ def lamp(_: Rng) -> Figure:
 
 
 def fence(_: Rng) -> Figure:
-    posts = [Shape(polygon((x - 4, 0), (x - 4, -30), (x, -36), (x + 4, -30), (x + 4, 0)), "light") for x in (-45, -15, 15, 45)]
-    return [Shape(box(-60, -24, 60, -18), "light", 0.8), Shape(box(-60, -11, 60, -5), "light", 0.8), *posts]  # fmt: skip
+    posts = [
+        Shape(polygon((x - 4, 0), (x - 4, -30), (x, -36), (x + 4, -30), (x + 4, 0)), "light")
+        for x in (-45, -15, 15, 45)
+    ]
+    return [Shape(box(-60, -24, 60, -18), "light", 0.8), Shape(box(-60, -11, 60, -5), "light", 0.8), *posts]
 
 
 def windmill(rng: Rng) -> Figure:
     turn = float(rng.uniform(0, 90))
     sails = [
-        Shape(rotated(polygon((-3, -96), (-3, -150), (13, -150), (8, -100)), turn + k, (0, -96)), "light", 0.8)
+        Shape(
+            rotated(polygon((-3, -96), (-3, -150), (13, -150), (8, -100)), turn + k, (0, -96)), "light", 0.8
+        )
         for k in (0, 90, 180, 270)
     ]
     return [
@@ -122,9 +143,13 @@ def windmill(rng: Rng) -> Figure:
 def bunting(rng: Rng) -> Figure:
     rope = spine(-90, -10, 90, -10, sag=40)
     flags = [
-        Shape(polygon((p[0] - 8, p[1]), (p[0] + 8, p[1]), (p[0], p[1] + 20)), str(rng.choice(["warm", "gold", "cool"])), 0.7)
+        Shape(
+            polygon((p[0] - 8, p[1]), (p[0] + 8, p[1]), (p[0], p[1] + 20)),
+            str(rng.choice(["warm", "gold", "cool"])),
+            0.7,
+        )
         for p in rope[1:-1:2]
-    ]  # fmt: skip
+    ]
     return [Shape(rope, None, 0.7, closed=False), *flags]
 
 
@@ -139,7 +164,7 @@ def window(_: Rng) -> Figure:
 
 def shelf(rng: Rng) -> Figure:
     things: Figure = []
-    for x in np.arange(-44, 44, 15):
+    for x in range(-44, 44, 15):
         tall, tone = float(rng.uniform(12, 30)), str(rng.choice(["warm", "cool", "gold", "mid", "deep"]))
         shape = ellipse(x, -tall / 2, 6, tall / 2) if rng.random() < 0.4 else box(x - 5, -tall, x + 5, 0)
         things.append(Shape(shape, tone, 0.7))
@@ -185,7 +210,11 @@ def pole(_: Rng) -> Figure:
 def tower(rng: Rng) -> Figure:
     """A town house of the moon people, many windows, some lit."""
     w, h = float(rng.uniform(26, 40)), float(rng.uniform(90, 190))
-    roof = polygon((-w - 3, -h), (0, -h - w), (w + 3, -h)) if rng.random() < 0.6 else box(-w - 4, -h - 7, w + 4, -h)
+    roof = (
+        polygon((-w - 3, -h), (0, -h - w), (w + 3, -h))
+        if rng.random() < 0.6
+        else box(-w - 4, -h - 7, w + 4, -h)
+    )
     panes = [
         Shape(rounded(x - 5, y - 8, x + 5, y + 6, 3), "glow" if rng.random() < 0.55 else "deep", 0.6)
         for x in np.linspace(-w + 12, w - 12, 3)

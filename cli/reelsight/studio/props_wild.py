@@ -14,10 +14,7 @@ from reelsight.studio.shapes import (
     ellipse,
     limb,
     polygon,
-    rotated,
-    rounded,
     star,
-    tube,
 )
 
 Rng = np.random.Generator
@@ -46,10 +43,13 @@ def pine(rng: Rng) -> Figure:
 def bush(rng: Rng) -> Figure:
     k = float(rng.uniform(0.8, 1.2))
     return [
-        Shape(curve((-30, 0), (-30 * k, -18), (-14, -26 * k), (2, -34), (18, -24 * k), (32, -16), (32, 0)), "moss",
-              shade=True),
+        Shape(
+            curve((-30, 0), (-30 * k, -18), (-14, -26 * k), (2, -34), (18, -24 * k), (32, -16), (32, 0)),
+            "moss",
+            shade=True,
+        ),
         Shape(arc(-8, -14, 10, 7, start=190, end=320), None, 0.6, closed=False, ink="leaf"),
-    ]  # fmt: skip
+    ]
 
 
 def tuft(rng: Rng) -> Figure:
@@ -63,7 +63,11 @@ def tuft(rng: Rng) -> Figure:
 def rock(rng: Rng) -> Figure:
     k = float(rng.uniform(0.7, 1.3))
     return [
-        Shape(polygon((-28, 0), (-24, -14 * k), (-8, -24 * k), (14, -20), (28, -8 * k), (30, 0)), "stone", shade=True),
+        Shape(
+            polygon((-28, 0), (-24, -14 * k), (-8, -24 * k), (14, -20), (28, -8 * k), (30, 0)),
+            "stone",
+            shade=True,
+        ),
         Shape(polygon((-8, -24 * k), (0, -11), (14, -20)), None, 0.5, closed=False),
     ]
 
@@ -80,18 +84,34 @@ def mushroom(rng: Rng) -> Figure:
 def trunk(rng: Rng) -> Figure:
     b = float(rng.uniform(-14, 14))
     return [
-        Shape(curve((-46, 4), (-24, -30), (-20 + b * 0.4, -160), (-28 + b, -360), (26 + b, -360), (20 + b * 0.4, -160),
-                    (26, -30), (50, 4)), "wood", shade=True),
-        *(Shape(spine(x, -40 - k * 46, x + b * 0.3, -84 - k * 46, sag=0), None, 0.7, closed=False)
-          for k, x in enumerate((-8, 7, -4, 10, -6))),
+        Shape(
+            curve(
+                (-46, 4),
+                (-24, -30),
+                (-20 + b * 0.4, -160),
+                (-28 + b, -360),
+                (26 + b, -360),
+                (20 + b * 0.4, -160),
+                (26, -30),
+                (50, 4),
+            ),
+            "wood",
+            shade=True,
+        ),
+        *(
+            Shape(spine(x, -40 - k * 46, x + b * 0.3, -84 - k * 46, sag=0), None, 0.7, closed=False)
+            for k, x in enumerate((-8, 7, -4, 10, -6))
+        ),
         Shape(ellipse(4 + b * 0.4, -150, 9, 13), "deep", 0.8),
-    ]  # fmt: skip
+    ]
 
 
 def fern(rng: Rng) -> Figure:
     return [
         Shape(curve((0, 0), (x * 0.5, -h), (x, -h * 0.7), (x * 0.45, -h * 0.72)), "cool", 0.6)
-        for x, h in [(s * float(rng.uniform(18, 34)), float(rng.uniform(20, 40))) for s in (-1, 1, -0.6, 0.6, -0.2)]
+        for x, h in [
+            (s * float(rng.uniform(18, 34)), float(rng.uniform(20, 40))) for s in (-1, 1, -0.6, 0.6, -0.2)
+        ]
     ]
 
 
@@ -108,6 +128,11 @@ def apple_tree(rng: Rng) -> Figure:
 def moon_cloud(rng: Rng) -> Figure:
     k = float(rng.uniform(0.8, 1.3))
     return [
-        Shape(curve((-60, 0), (-56, -18), (-34, -22 * k), (-14, -36), (14, -30 * k), (34, -18), (58, -14), (62, 0)), "foam"),
+        Shape(
+            curve(
+                (-60, 0), (-56, -18), (-34, -22 * k), (-14, -36), (14, -30 * k), (34, -18), (58, -14), (62, 0)
+            ),
+            "foam",
+        ),
         Shape(arc(-8, -14, 14, 10, start=180, end=380), None, 0.7, closed=False, ink="mid"),
-    ]  # fmt: skip
+    ]

@@ -16,7 +16,20 @@ from reelsight.studio.ink import Placement
 
 Action = Literal["walk", "run", "talk", "wave", "hop", "dance"]
 Shot = Literal["wide", "two", "close", "chase", "solo", "empty"]
-SHOTS: tuple[Shot, ...] = ("wide", "close", "two", "chase", "solo", "close", "two", "wide", "chase", "solo", "close")
+SHOTS: tuple[Shot, ...] = (
+    "wide",
+    "close",
+    "two",
+    "chase",
+    "solo",
+    "close",
+    "two",
+    "wide",
+    "chase",
+    "solo",
+    "close",
+)
+HOURS: tuple[Hour, ...] = ("day", "day", "dusk", "day", "night")
 GROUND = 352.0  # the row of the set on which the cast stands
 
 
@@ -46,20 +59,29 @@ class Scene:
 
 
 def write(film: Film, *, seed: int, seconds: float) -> tuple[Scene, ...]:
-    """Scenes of 4.5 to 7 s that last `seconds` or more together; the same seed gives the same film."""
+    """Scenes of 3 to 4.5 s that last `seconds` or more together; the same seed gives the same film."""
     rng = np.random.default_rng([seed, *film.label.encode()])
     scenes: list[Scene] = []
     shots: list[Shot] = []
     places: list[int] = []
+    leads: list[str] = []
     while sum(scene.seconds for scene in scenes) < seconds:
         if not shots:
             shots = [SHOTS[i] for i in rng.permutation(len(SHOTS))]
         if not places:
             places = _next_places(rng, len(film.places), scenes[-1].place if scenes else None)
         number = len(scenes)
-        shot: Shot = "empty" if number % 11 == 6 else shots.pop()
-        scenes.append(_scene(film, rng, shot=shot, place=places.pop(), number=number))
+        if not leads:
+            leads = [str(name) for name in rng.permutation(list(film.cast))]
+        place = places.pop()
+        shot: Shot = "empty" if number % 11 in (6, 7) and _may_be_empty(film, place, scenes) else shots.pop()
+        lead = leads[-1] if shot == "empty" else leads.pop()
+        scenes.append(_scene(film, rng, shot=shot, place=place, lead=lead, number=number))
     return tuple(scenes)
+
+
+def _may_be_empty(film: Film, place: int, scenes: Sequence[Scene]) -> bool:
+    return film.places[place].ground is not None and scenes[-1].shot != "empty"
 
 
 def _next_places(rng: np.random.Generator, count: int, last: int | None) -> list[int]:
@@ -67,15 +89,13 @@ def _next_places(rng: np.random.Generator, count: int, last: int | None) -> list
     return order if order[-1] != last else order[::-1]
 
 
-def _scene(film: Film, rng: np.random.Generator, *, shot: Shot, place: int, number: int) -> Scene:
-    hour: Hour = ("day", "day", "dusk", "day", "night")[number % 5]  # type: ignore[assignment]
-    names = list(rng.permutation(list(film.cast)))
+def _scene(film: Film, rng: np.random.Generator, *, shot: Shot, place: int, lead: str, number: int) -> Scene:
+    hour = HOURS[number % len(HOURS)]
+    names = [lead, *(str(name) for name in rng.permutation([n for n in film.cast if n != lead]))]
     middle = float(rng.uniform(380, WIDTH - 380))
     roles, start, end = _staging(film, shot, rng, names, middle)
-    seconds = 2.5 if shot == "empty" else float(rng.choice([4.5, 5.0, 5.5, 6.0, 6.5, 7.0]))
-    return Scene(
-        place, hour, shot, seconds, int(rng.integers(2**31)), tuple(roles), clamp(start), clamp(end)
-    )
+    seconds = 2.0 if shot == "empty" else float(rng.choice([3.0, 3.5, 4.0, 4.5]))
+    return Scene(place, hour, shot, seconds, int(rng.integers(2**31)), tuple(roles), clamp(start), clamp(end))
 
 
 def _staging(
@@ -84,7 +104,9 @@ def _staging(
     side = 1 if rng.random() < 0.5 else -1
 
     def role(name: str, action: Action, x0: float, x1: float, scale: float, facing: int) -> Role:
-        fitted = scale * float(np.clip(118 / film.tallness(name), 0.82, 1.12)) * float(rng.uniform(0.94, 1.06))
+        fitted = (
+            scale * float(np.clip(118 / film.tallness(name), 0.82, 1.12)) * float(rng.uniform(0.94, 1.06))
+        )
         return Role(name, action, x0, x1, fitted, facing < 0, float(rng.uniform()))
 
     standing: list[Action] = ["talk", "wave", "dance", "hop"]
@@ -103,8 +125,10 @@ def _staging(
         roles.append(role(names[1], act[1], middle + 82, middle + 66, 1.5, -1))
         return roles, View(middle - drift * 0.5, 254, 1.4), View(middle + drift * 0.5, 262, 1.55)
     if shot == "close":
-        roles = [role(names[0], act[0] if act[0] != "hop" else "talk", middle, middle + drift * 0.2, 1.5, side)]
-        zoom = float(rng.uniform(1.9, 2.4))
+        roles = [
+            role(names[0], act[0] if act[0] != "hop" else "talk", middle, middle + drift * 0.2, 1.5, side)
+        ]
+        zoom = float(rng.uniform(1.8, 2.2))
         y = GROUND - roles[0].scale * film.tallness(names[0]) + 150 / zoom
         return roles, View(middle - drift * 0.5, y, zoom), View(middle + drift * 0.6, y + 6, zoom * 1.12)
     if shot == "chase":
@@ -163,5 +187,3 @@ def cuts(scenes: Sequence[Scene]) -> list[float]:
     """Seconds at which the picture changes."""
     ends = np.cumsum([scene.seconds for scene in scenes])
     return [float(e) for e in ends[:-1]]
-
-

@@ -25,7 +25,7 @@ def _station_ground(canvas: Picture, brush: Brush) -> None:
     put(canvas, brush, built.wagon(brush.rng), brush.between(140, 420), 318, 1.5)
     put(canvas, brush, built.wagon(brush.rng), brush.between(640, 940), 318, 1.5)
     floor(canvas, brush, brush.colour("stone"), top=314)
-    for x in np.arange(0, 1100, 60):
+    for x in range(0, 1100, 60):
         fill(canvas, box(x, 318, x + 30, 324), brush.colour("gold"))
     scatter(canvas, brush, built.lamp, count=3, y=(324, 328), scale=(1.3, 1.5))
     put(canvas, brush, built.clock(brush.rng), brush.between(200, 880), 324, 1.5)
@@ -36,7 +36,7 @@ def _rooftop_ground(canvas: Picture, brush: Brush) -> None:
     roof = brush.colour("roof")
     ridge(canvas, brush, roof, base=322, rise=10, knots=5)
     for y in (338, 362, 386, 410):
-        for x in np.arange((y // 24 % 2) * 20, 1100, 40):
+        for x in range((y // 24 % 2) * 20, 1100, 40):
             fill(canvas, curve((x - 18, y), (x, y + 9), (x + 18, y), (x, y + 2), steps=3), darker(roof, 0.22))
     scatter(canvas, brush, built.chimney, count=3, y=(322, 328), scale=(0.5, 0.7))
 
@@ -63,13 +63,14 @@ def _carriage(canvas: Picture, brush: Brush) -> None:
     for x in np.arange(90, 1080, 180) + shift:
         fill(canvas, rounded(x - 68, 66, x + 68, 204, 16), brush.colour("wood"))
         fill(canvas, rounded(x - 58, 76, x + 58, 194, 12), outside)
-        hill = curve((x - 58, 194), (x - 58, 160), (x - 10, brush.between(130, 170)), (x + 58, 165), (x + 58, 194), steps=4)
+        top = (x - 10, brush.between(130, 170))
+        hill = curve((x - 58, 194), (x - 58, 160), top, (x + 58, 165), (x + 58, 194), steps=4)
         fill(canvas, hill, brush.colour("far"))
         fill(canvas, star(x + brush.between(-40, 40), 100, 6), brush.colour("glow"))
     fill(canvas, box(0, 22, 1080, 34), brush.colour("gold"))
     fill(canvas, box(0, 236, 1080, 312), darker(wall, 0.25))
     floor(canvas, brush, brush.colour("deep"), top=312)
-    for x in np.arange(60, 1080, 240):
+    for x in range(60, 1080, 240):
         put(canvas, brush, built.seat(brush.rng), x + shift, 322, 1.5)
         glow(canvas, x + 100, 60, 120, brush.colour("glow"), strength=0.4)
 

@@ -65,12 +65,19 @@ def _hollow(canvas: Picture, brush: Brush) -> None:
     for k in range(9):
         x = 120 * k + brush.between(-20, 20)
         tone = mixed(wall, brush.colour("ground"), 0.18 if k % 2 else 0.32)
-        fill(canvas, curve((x - 50, -20), (x + 10, 140), (x - 30, 330), (x + 60, 330), (x + 40, 140), (x + 80, -20)), tone)
+        fill(
+            canvas,
+            curve((x - 50, -20), (x + 10, 140), (x - 30, 330), (x + 60, 330), (x + 40, 140), (x + 80, -20)),
+            tone,
+        )
     for x in (240, 800):
         x += brush.between(-90, 90)
         fill(canvas, ellipse(x, 120, 52, 60), darker(wall, 0.4))
-        fill(canvas, ellipse(x, 120, 44, 52),
-             brush.colour({"day": "sky", "dusk": "dusk", "night": "night"}[brush.hour]))
+        fill(
+            canvas,
+            ellipse(x, 120, 44, 52),
+            brush.colour({"day": "sky", "dusk": "dusk", "night": "night"}[brush.hour]),
+        )
         fill(canvas, arc(x, 172, 44, 20, start=180, end=360), brush.colour("moss"))
     scatter(canvas, brush, built.shelf, count=4, y=(190, 220), scale=(0.9, 1.2))
     floor(canvas, brush, brush.colour("earth"), top=314)

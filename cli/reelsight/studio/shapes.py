@@ -40,7 +40,8 @@ def ellipse(
     """Turn is in degrees, clockwise on screen."""
     angles = np.linspace(0, 2 * np.pi, steps, endpoint=False)
     ring = np.stack([rx * np.cos(angles), (rx if ry is None else ry) * np.sin(angles)], axis=1)
-    return rotated(ring, turn) + (x, y)
+    placed: Points = rotated(ring, turn) + np.array((x, y))
+    return placed
 
 
 def arc(x: float, y: float, rx: float, ry: float, *, start: float, end: float, steps: int = 12) -> Points:
@@ -63,10 +64,7 @@ def curve(*knots: tuple[float, float], closed: bool = True, steps: int = 6) -> P
     t = np.linspace(0, 1, steps, endpoint=False)[:, None]
     p0, p1, p2, p3 = (ring[i : len(ring) - 3 + i, None, :] for i in range(4))
     spans = 0.5 * (
-        2 * p1
-        + (p2 - p0) * t
-        + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2
-        + (3 * p1 - p0 - 3 * p2 + p3) * t**3
+        2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3
     )
     flat: Points = spans.reshape(-1, 2)
     return flat if closed else np.concatenate([flat, k[-1:]])
