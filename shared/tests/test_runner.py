@@ -61,7 +61,7 @@ def until_stopped(context: Context, _request: Any) -> Outcome:
     while time.monotonic() < deadline:
         time.sleep(0.01)
         context.check()
-    raise AssertionError("was not stopped")
+    pytest.fail("was not stopped")
 
 
 def test_the_function_gets_the_validated_request_and_its_result_is_kept() -> None:
@@ -153,7 +153,7 @@ def test_cancel_reaches_the_function_at_its_next_report_too(kernel: Reel) -> Non
     def function(context: Context, _request: Any) -> Outcome:
         transact(lambda session: jobs.cancel(session, context.job_id))
         context.progress(1, 10)
-        raise AssertionError("went on")
+        pytest.fail("went on")
 
     assert run(function)[0] == State.CANCELED
 

@@ -28,15 +28,16 @@ def database_url(postgres_url: str) -> str:
 def test_work_outlives_a_database_that_is_killed_for_longer_than_a_lease(
     stage: Stage, postgres: Postgres
 ) -> None:
-    stage.reel.configure(jobs__lease_seconds=1, jobs__heartbeat_seconds=0.2)
+    # The reaper comes back long before the worker does, and has to wait for it.
+    stage.reel.configure(jobs__lease_seconds=3, jobs__heartbeat_seconds=1, jobs__reaper_seconds=0.05)
     stage.reaper()
     worker = stage.worker()
-    running, *waiting = stage.submit("work", seconds=2.5, jobs_wanted=1) + stage.submit(jobs_wanted=4)
+    running, *waiting = stage.submit("work", seconds=2) + stage.submit(jobs_wanted=4)
     stage.until_running(running)
     postgres.kill()
     with pytest.raises(DatabaseUnavailable), transaction() as session:
         session.execute(sa.text("SELECT 1"))
-    time.sleep(4)  # the job's work is over and its lease too
+    time.sleep(5)  # the job's work is over and its lease too
     postgres.start()
     stage.until_ended(running, *waiting, seconds=60)
     stage.check({"succeeded": 5})
