@@ -10,8 +10,8 @@ from reelsight.studio.shapes import Figure, Shape, arc, curve, ellipse, limb, po
 
 def juno(pose: Pose) -> Figure:
     """A slim rabbit with two very long ears, flying goggles and a scarf that streams behind."""
-    far, _ = arm(pose, shoulder=(9, -56), half=1, length=24, radius=4, fill="wood", hand="white")
-    near, _ = arm(pose, shoulder=(-9, -56), half=0, length=26, radius=4.5, fill="wood", hand="white")
+    far, _ = arm(pose, shoulder=(9, -56), half=1, length=24, radius=4, fill="gold", hand="white")
+    near, _ = arm(pose, shoulder=(-9, -56), half=0, length=26, radius=4.5, fill="gold", hand="white")
     legs = [
         s
         for half, x in ((1, 6), (0, -6))
@@ -26,7 +26,7 @@ def juno(pose: Pose) -> Figure:
         Shape(tube(stream, (5, 6.5)), "warm", 0.9),
         Shape(
             curve((-11, -64), (-16, -42), (-15, -24), (0, -21), (15, -24), (16, -42), (11, -64)),
-            "wood",
+            "gold",
             shade=True,
         ),
         Shape(curve((1, -62), (4, -42), (3, -22), closed=False), None, 0.7, closed=False),
@@ -48,9 +48,9 @@ def _juno_head(pose: Pose) -> Figure:
             shade=True,
         ),
         Shape(curve((-20, -92), (2, -98), (24, -91), (23, -86), (2, -92), (-20, -86)), "deep", 0.7),
-        Shape(ellipse(-3, -95, 8.5, 7.5), "gold", 0.9),
+        Shape(ellipse(-3, -95, 8.5, 7.5), "warm", 0.9),
         Shape(ellipse(-3, -95, 5.5, 4.8), "sky", 0.6),
-        Shape(ellipse(16, -94, 7.5, 7.5), "gold", 0.9),
+        Shape(ellipse(16, -94, 7.5, 7.5), "warm", 0.9),
         Shape(ellipse(16, -94, 4.8, 4.8), "sky", 0.6),
         *eye(pose, 3, -79, 4.6),
         *eye(pose, 17, -79, 4.2),
@@ -85,7 +85,7 @@ def alba(pose: Pose) -> Figure:
                 (-18, -52 - flap * 0.4),
                 (4, -54),
             ),
-            "mid",
+            "deep",
         ),
         Shape(arc(-16, -62 - flap * 0.6, 16, 8, start=20, end=120), None, 0.6, closed=False),
     ]

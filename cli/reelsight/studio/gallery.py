@@ -22,7 +22,7 @@ from reelsight.studio.catalogue import FILMS, LABELS, Film, film
 from reelsight.studio.drawings import STYLES, Style, draw
 
 Fate = Literal["kept", "exact-duplicate", "near-duplicate", "truncated", "not-a-picture", "too-many-pixels"]
-PER_STYLE = 16
+PER_STYLE = 17  # with the copies more than one page of a search
 APART = 12  # bits of likeness between any two originals of a film, well beyond a near duplicate's
 FORMATS: dict[Style, tuple[str, ...]] = {
     "fanart": ("webp", "rgba.png"),
