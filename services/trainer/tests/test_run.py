@@ -10,8 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from reel_shared.manifest import Side, identity, to_bytes
 from reel_shared.model_card import load_model_card
 from reel_trainer.run import EXIT_FAILED, EXIT_STOPPED
@@ -35,6 +33,7 @@ def spec(shapes, recipe, folder: Path, *, epochs: int = 1, manifest=None, **chan
         "scratch": str(folder / "scratch"),
         "model_id": "mdl_1",
         "dataset_version_id": "dsv_1",
+        "threads": 1,
     }
     path = folder / "spec.json"
     path.write_text(json.dumps(facts | changes))
@@ -133,8 +132,3 @@ def _alive(pid: int) -> bool:
         return False
     state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     return state != "Z"
-
-
-@pytest.fixture(autouse=True)
-def _gentle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
