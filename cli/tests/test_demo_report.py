@@ -11,7 +11,11 @@ from reel_shared import contracts
 from reelsight.demo import report
 from reelsight.demo.checks import judge
 from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, Facts, Sample
+from reelsight.studio.gallery import Expected
 
+PLANTED = Expected(
+    seen=80, kept=60, exact_duplicates=6, near_duplicates=8, refused={"truncated": 2, "not-a-picture": 4}
+)
 PNG = b"\x89PNG\r\n\x1a\n-not-really"
 
 
@@ -83,7 +87,7 @@ def facts() -> Facts:
 
 
 def failed(facts: Facts) -> list[str]:
-    return [check.name for check in judge(facts, bordered={"b"}) if not check.passed]
+    return [check.name for check in judge(facts, bordered={"b"}, planted=PLANTED) if not check.passed]
 
 
 def test_good_figures_pass(facts: Facts) -> None:
@@ -96,10 +100,13 @@ def test_good_figures_pass(facts: Facts) -> None:
         (lambda f: f.models.update({EVERYTHING: trained(0.93, movie=0.89)}), "accuracy on unseen scenes"),
         (lambda f: f.models.update({EVERYTHING: trained(0.79)}), "accuracy on unseen drawings"),
         (lambda f: f.models.update({FILMS_ONLY: trained(0.9)}), "gain on drawings over the film-only model"),
+        (lambda f: setattr(f, "peak_bytes", 7 * 2**30), "memory of all processes"),
         (lambda f: f.versions.update({EVERYTHING: version(near=1)}), f"split certificate ({EVERYTHING})"),
         (lambda f: f.films.update(b=film((0, 0, 0, 0))), "films whose borders were cut"),
         (lambda f: f.films.update(a=film((8, 8, 8, 8))), "films whose borders were cut"),
-        (lambda f: setattr(f.collections[0][2].counts, "seen", 41), "every candidate accounted for"),
+        (lambda f: setattr(f.collections[0][2].counts, "kept", 29), "web pictures seen, kept"),
+        (lambda f: setattr(f.collections[0][2].counts, "near_duplicates", 3), "exact, near duplicates removed"),
+        (lambda f: f.collections[0][2].counts.refused.update(truncated=2), "bad web pictures refused"),
         (lambda f: setattr(f.sample, "overlays", []), "its explanation is drawn"),
         (lambda f: setattr(f.sample, "truth", "b"), "the sample drawing is recognised"),
     ],
@@ -111,7 +118,9 @@ def test_each_bad_figure_fails_its_own_check(facts: Facts, spoil, name: str) -> 
 
 def test_the_page_holds_the_pictures_and_escapes_titles(facts: Facts, tmp_path: Path) -> None:
     page = tmp_path / "reports" / "demo.html"
-    report.write_html(facts, judge(facts, bordered={"b"}), page, sheets={"a": [b"\xff\xd8"], "b": [PNG]})
+    report.write_html(
+        facts, judge(facts, bordered={"b"}, planted=PLANTED), page, sheets={"a": [b"\xff\xd8"], "b": [PNG]}
+    )
     text = page.read_text()
     assert text.count("data:image/png;base64,") == 3
     assert "Film &lt;B&gt;" in text
@@ -120,7 +129,7 @@ def test_the_page_holds_the_pictures_and_escapes_titles(facts: Facts, tmp_path: 
 
 def test_the_screen_report_names_every_check(facts: Facts, tmp_path: Path) -> None:
     console = Console(record=True, width=160, quiet=False, file=(tmp_path / "out").open("w"))
-    report.show(console, facts, judge(facts, bordered={"b"}), tmp_path / "x.html")
+    report.show(console, facts, judge(facts, bordered={"b"}, planted=PLANTED), tmp_path / "x.html")
     text = console.export_text()
     assert "accuracy on unseen scenes" in text
     assert "web pictures): 6 exact, 8 near" in text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from datetime import UTC, datetime
@@ -13,9 +12,10 @@ from typing import Annotated
 import typer
 
 from reel_shared.client import Client
+from reel_shared.embedded.server import ServerFailed
 from reelsight.commands import console
 from reelsight.demo import report
-from reelsight.demo.checks import judge
+from reelsight.demo.checks import Check, judge
 from reelsight.demo.facts import Facts
 from reelsight.demo.mission import Mission, MissionFailed
 from reelsight.demo.screen import Screen
@@ -56,21 +56,20 @@ def demo(
                 mission = Mission(client, films, dataset=name, screen=screen)
                 facts = mission.run()
                 sheets = mission.sheets()
-        except MissionFailed as error:
+            facts.peak_bytes = stack.peak_bytes
+        except (MissionFailed, ServerFailed, OSError, TimeoutError) as error:
             console.fail(f"{error} The logs are in {data / 'logs'}.")
     bordered = {made.label for made in films if film(made.label).manner.border}
     facts.seconds = {"films": rendering, "drawings": drawing, "start": booting, **facts.seconds}
-    sys.exit(0 if conclude(facts, data, sheets=sheets, bordered=bordered) else 1)
+    checks = judge(facts, bordered=bordered, planted=studio.expected())
+    sys.exit(0 if conclude(facts, checks, data, sheets=sheets) else 1)
 
 
-def conclude(facts: Facts, data: Path, *, sheets: dict[str, list[bytes]], bordered: set[str]) -> bool:
+def conclude(facts: Facts, checks: list[Check], data: Path, *, sheets: dict[str, list[bytes]]) -> bool:
     """Write and print the report; True when every check passed."""
-    checks = judge(facts, bordered=bordered)
     path = data.resolve() / "reports" / f"{facts.dataset}.html"
     report.write_html(facts, checks, path, sheets=sheets)
     report.show(console.out, facts, checks, path)
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    console.out.print(f"  largest process: {children:.1f} GiB", highlight=False)
     failed = [check.name for check in checks if not check.passed]
     if failed:
         console.err.print(f"[bold red]Not as it should be:[/] {', '.join(failed)}")

@@ -44,6 +44,8 @@ class Facts:
     versions: dict[str, BuildDatasetVersionResult] = field(default_factory=dict)
     models: dict[str, TrainModelResult] = field(default_factory=dict)
     sample: Sample | None = None
+    peak_bytes: int = 0
+    """The most memory that the whole platform held at once."""
 
     def web_counts(self, label: str) -> tuple[int, int]:
         """Return a class's web pictures before and after augmentation."""

@@ -29,6 +29,7 @@ from reel_shared.embedded.server import write_secretly
 from reel_shared.embedded.valkey import Valkey
 from reel_shared.security import create_key
 from reel_shared.storage import storage
+from reelsight.platform.memory import family_bytes
 from reelsight.platform.supervisor import Program, Supervisor
 
 CLIENT_FILE = "client.json"
@@ -64,6 +65,8 @@ class Stack:
         self.access = Access("", "")
         self.env: dict[str, str] = {}
         self.supervisor: Supervisor | None = None
+        self.peak_bytes = 0
+        """The most memory that this process and all its descendants held at once, sampled."""
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
@@ -113,6 +116,7 @@ class Stack:
         assert self.supervisor is not None
         while not self._closing.wait(WATCH_SECONDS):
             self.supervisor.watch()
+            self.peak_bytes = max(self.peak_bytes, family_bytes())
             for server in (self.valkey, self.s3):
                 if not server.running:
                     self._say(f"{server.name} has ended; starting it again (log: {server.log})")
