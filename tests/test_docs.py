@@ -1,0 +1,189 @@
+"""The documentation against the product: an endpoint, setting, job kind or problem that it misses fails here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from reel_shared import errors
+from reel_shared.client import PATHS, Client
+from reel_shared.contracts import KINDS, Kind
+from reel_shared.settings import Settings
+from reel_web.pages import jobs, sign_in, try_it
+from reelsight.platform.server import app
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+SPAN = re.compile(r"`([^`\s]+)`")
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """Every hand-written page of the repository."""
+    folders = ("docs", "shared", "services", "cli")
+    found = [ROOT / "README.md", *(page for folder in folders for page in (ROOT / folder).rglob("*.md"))]
+    return sorted(page for page in found if not {".venv", "node_modules"} & set(page.parts))
+
+
+def section(title: str) -> str:
+    """The text below a heading of the reference, up to the next one of its rank."""
+    rank, _, _ = title.partition(" ")
+    _, found, rest = REFERENCE.partition(f"\n{title}\n")
+    assert found, f"docs/reference.md has no heading {title!r}"
+    return re.split(rf"^#{{1,{len(rank)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(title: str) -> dict[str, list[str]]:
+    """The tables below a heading: first cell, without its backticks -> the other cells."""
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section(title).splitlines()
+        if line.startswith("| `")
+    ]
+    names = [first.strip("`") for first, *_ in cells]
+    assert len(names) == len(set(names)), "a row stands twice"
+    return dict(zip(names, (rest for _, *rest in cells), strict=True))
+
+
+def shown(value: Any) -> str:
+    """A default as the reference writes it."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if value is None or value == "":
+        return "none" if value is None else "empty"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "`[" + ", ".join(f'"{item}"' for item in value) + "]`"
+    return f"`{value}`"
+
+
+def settings_of(model: type[BaseModel], *path: str) -> Iterator[tuple[str, Any]]:
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            yield from settings_of(type(default), *path, name)
+        else:
+            yield "REEL_" + "__".join((*path, name)).upper(), default
+
+
+def problems() -> dict[str, type[errors.ReelError]]:
+    waiting, found = [errors.ReelError], {}
+    while waiting:
+        error = waiting.pop()
+        waiting += error.__subclasses__()
+        if error.__module__ == errors.__name__:
+            found[error.code] = error
+    return found
+
+
+def test_every_endpoint_is_documented_and_no_other() -> None:
+    served = {f"{verb.upper()} {path}" for path, verbs in app().openapi()["paths"].items() for verb in verbs}
+    assert set(rows("## Endpoints")) == served
+
+
+def test_every_page_for_people_is_named() -> None:
+    paths = {route.path for page in (try_it, jobs, sign_in) for route in page.router.routes}  # type: ignore[attr-defined]
+    named = set(SPAN.findall(section("## Endpoints")))
+    assert len(paths) >= 5
+    assert paths <= named
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    wanted = {name: shown(default) for name, default in settings_of(Settings)}
+    assert {name: cells[0] for name, cells in rows("## Settings").items()} == wanted
+    assert all(cells[1] for cells in rows("## Settings").values())
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_job_kind_is_documented_with_its_fields(kind: Kind) -> None:
+    wanted = {
+        name: "required" if field.is_required() else shown(field.get_default(call_default_factory=True))
+        for name, field in kind.request.model_fields.items()
+    }
+    title = f"### {kind.name}"
+    assert {name: cells[0] for name, cells in rows(title).items()} == wanted
+    text = section(title)
+    assert f"`POST {PATHS[kind]}`" in text
+    assert f"at most {kind.max_attempts} attempts" in text
+    assert set(kind.result.model_fields) <= set(SPAN.findall(text.partition("Result:")[2]))
+
+
+def test_no_job_kind_is_documented_that_does_not_exist() -> None:
+    assert set(re.findall(r"^### (\S+\.\S+)$", REFERENCE, re.MULTILINE)) == set(KINDS)
+
+
+def test_every_problem_code_is_documented_with_its_status() -> None:
+    wanted = {
+        code: [str(error.status), "yes" if error.retryable else "no"] for code, error in problems().items()
+    }
+    assert {code: cells[:2] for code, cells in rows("## Problem codes").items()} == wanted
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = FENCE.sub("", page.read_text())
+    for link in LINK.findall(text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), f"{link} leads nowhere"
+        if anchor:
+            assert anchor in anchors(target), f"{target.name} has no heading #{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_readme_names_files_that_exist() -> None:
+    cells = re.findall(r"^\| .* \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    paths = [path for cell in cells for span in SPAN.findall(cell) for path in spread(span) if "." in path]
+    assert len(paths) > 20
+    assert [path for path in paths if not (ROOT / path).is_file()] == []
+
+
+def spread(path: str) -> list[str]:
+    """`a/{b,c}.py` as a shell spreads it."""
+    parts = [part.split(",") for part in re.split(r"[{}]", path)]
+    return ["".join(choice) for choice in product(*parts)]
+
+
+def members() -> list[Path]:
+    folders = [*(ROOT / "services").iterdir(), ROOT / "shared", ROOT / "shared" / "networks", ROOT / "cli"]
+    return sorted(folder for folder in folders if (folder / "pyproject.toml").exists())
+
+
+@pytest.mark.parametrize("member", members(), ids=lambda member: member.name)
+def test_every_package_has_its_page_and_names_what_it_holds(member: Path) -> None:
+    page = member / "README.md"
+    assert page.exists(), f"{page.relative_to(ROOT)} is missing"
+    lines = page.read_text().splitlines()
+    assert len(lines) <= 60, "one page, not more"
+    first_cells = "\n".join(line.split("|")[1] for line in lines if line.startswith("| `"))
+    named = [span for span in SPAN.findall(first_cells) if span.endswith((".py", "/")) and span != "/"]
+    assert named
+    assert [name for name in named if not any(member.glob(f"*/{name}"))] == []
+
+
+def test_how_to_uses_endpoints_and_client_methods_that_exist() -> None:
+    text = (ROOT / "docs" / "how-to.md").read_text()
+    wanted = {re.sub(r"\{[^}]*\}", "*", endpoint.split()[1]) for endpoint in rows("## Endpoints")}
+    used = re.findall(r"\$REEL(/[a-z0-9_/…-]*)", text)
+    assert len(used) > 15
+    for path in used:
+        plain = re.sub(r"/(?:(?:job|mdl|key)_[^/]*|active)(?=/|$)", "/*", path)
+        assert plain in wanted, f"docs/how-to.md calls {path}"
+    methods = set(re.findall(r"\breel\.([a-z_]+)\(", text))
+    assert len(methods) > 10
+    assert [name for name in methods if not callable(getattr(Client, name, None))] == []
