@@ -43,6 +43,14 @@ class Stage:
             self.until(lambda: " ready." in actor.log.read_text(), "the worker listens")
         return actor
 
+    def busy(self) -> set[int]:
+        """Return the process ids that have a job now."""
+        query = sa.select(Job.worker).where(Job.lease_until.is_not(None))
+        return {
+            int(worker.rpartition(":")[2])
+            for worker in self.read(lambda session: session.scalars(query).all())
+        }
+
     def holder(self, job_id: str) -> Actor:
         """Return the process that runs the job."""
         pid = int(self.job(job_id).worker.rpartition(":")[2])
