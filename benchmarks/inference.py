@@ -21,8 +21,8 @@ import openvino
 from onnx import TensorProto, helper, numpy_helper
 
 from reel_inference.batching import Batcher
-from reel_inference.cores import usable_cores
 from reel_inference.engine import load_engine
+from reel_shared.cores import usable_cores
 from reel_shared.images import PREPROCESSING
 from reel_shared.model_card import GRAPH, ModelCard, facts_of
 

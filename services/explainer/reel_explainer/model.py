@@ -5,8 +5,6 @@ What it returns never changes afterwards, so threads may share it.
 
 from __future__ import annotations
 
-import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reel_networks import WeightsError, build, load_weights
+from reel_shared.cores import CGROUP, usable_cores
 from reel_shared.errors import Corrupt, Unprocessable
 from reel_shared.images import PREPROCESSING
 from reel_shared.model_card import WEIGHTS, ModelCard, facts_of
@@ -85,13 +84,8 @@ def frozen(model: nn.Sequential, card: ModelCard) -> ExplainableModel:
     )
 
 
-def limit_threads(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+def limit_threads(cgroup: Path = CGROUP) -> int:
     """Give torch as many threads as the process may really use: torch itself overlooks a container's quota."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = (cgroup / "cpu.max").read_text().split()
-        allowed = allowed if quota == "max" else min(allowed, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):
-        pass  # no quota that can be read
-    torch.set_num_threads(max(1, allowed))
-    return max(1, allowed)
+    cores = usable_cores(cgroup)
+    torch.set_num_threads(cores)
+    return cores

@@ -12,12 +12,14 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from reel_inference.engine import Logits, Pictures
 from reel_shared import errors
+
+if TYPE_CHECKING:
+    from reel_inference.engine import Logits, Pictures
 
 CROWDED_SECONDS = 0.1
 """How long after two pictures met the wide lane stays shut: its threads and a lane's would fight for cores."""

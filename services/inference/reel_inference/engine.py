@@ -13,8 +13,8 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from reel_inference.cores import usable_cores
 from reel_shared import errors
+from reel_shared.cores import usable_cores
 from reel_shared.images import PREPROCESSING
 from reel_shared.model_card import CARD, GRAPH, ModelCard, facts_of, read_card
 

@@ -13,13 +13,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
-from reel_inference.engine import Engine
 from reel_shared import errors
 from reel_shared.contracts import StoredFile
 from reel_shared.model_card import CARD, GRAPH, facts_of
+
+if TYPE_CHECKING:
+    from reel_inference.engine import Engine
 
 ACTIVE = "active"
 

@@ -9,17 +9,20 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reel_inference.batching import Batcher
-from reel_inference.cores import usable_cores
-from reel_inference.engine import Engine, Logits, Pictures
 from reel_shared import errors
 from reel_shared.contracts import LabelProbability
+from reel_shared.cores import usable_cores
 from reel_shared.images import open_picture, preprocess
 from reel_shared.model_card import ModelCard
+
+if TYPE_CHECKING:
+    from reel_inference.engine import Engine, Logits, Pictures
 
 
 def probabilities(logits: Logits, temperature: float) -> NDArray[np.float64]:

@@ -8,18 +8,20 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from reel_inference.batching import Batcher
-from reel_inference.cores import usable_cores
-from reel_inference.engine import Engine, load_engine
 from reel_inference.models import ACTIVE, ModelRecord, Models
 from reel_shared import errors
 from reel_shared.contracts import StoredFile
+from reel_shared.cores import usable_cores
 from reel_shared.db.engine import reading
 from reel_shared.db.models import ModelAlias, TrainedModel
 from reel_shared.settings import settings
 from reel_shared.storage import storage
+
+if TYPE_CHECKING:
+    from reel_inference.engine import Engine
 
 
 def find_model(model: str) -> ModelRecord:
@@ -60,6 +62,9 @@ def _lanes() -> int:
 
 
 def _load(directory: Path) -> Engine:
+    # OpenVINO comes with the first model: the API answers without waiting for it to be imported.
+    from reel_inference.engine import load_engine
+
     inference = settings().inference
     precision = cast(Literal["f32", "bf16"], inference.precision)
     return load_engine(directory, lanes=_lanes(), precision=precision, max_batch=inference.max_batch)

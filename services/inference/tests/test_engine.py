@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from reel_inference.cores import usable_cores
 from reel_inference.engine import load_engine
 from reel_shared import errors
 from reel_shared.model_card import facts_of
@@ -67,19 +66,6 @@ def test_bytes_that_are_no_graph_are_refused(make_model):
 def test_a_model_of_other_preprocessing_is_refused(make_model):
     with pytest.raises(errors.Corrupt, match="squash/1"):
         load_engine(make_model("mdl_a", preprocessing="squash/1"))
-
-
-def test_cores_follow_the_quota(tmp_path):
-    assert usable_cores(tmp_path) >= 1
-    (tmp_path / "cpu.max").write_text("50000 100000\n")
-    assert usable_cores(tmp_path) == 1
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert usable_cores(tmp_path) >= 1
-    (tmp_path / "cpu.max").unlink()
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu/cpu.cfs_quota_us").write_text("100000")
-    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000")
-    assert usable_cores(tmp_path) == 1
 
 
 def test_the_serving_process_has_no_torch():
