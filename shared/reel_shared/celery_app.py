@@ -5,20 +5,25 @@ Messages are JSON and hold a job id, nothing else. The database says what is to 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from celery import Celery
-from kombu import Exchange, Queue, pools
-
-from reel_shared.broker import BROKER_ERRORS
 from reel_shared.contracts import KINDS, QUEUES
 from reel_shared.errors import Unavailable
 from reel_shared.settings import settings
 
+if TYPE_CHECKING:
+    from celery import Celery
+
 
 @cache
 def celery_app() -> Celery:
+    # Late, here and below: Celery takes a third of an API's start, and only what sends or works needs it.
+    from celery import Celery
+    from kombu import Exchange, Queue
+
     redis = settings().redis
     app = Celery("reelsight", broker=redis.url.get_secret_value(), set_as_current=False)
     app.conf.update(
@@ -58,20 +63,8 @@ def send(kind: str, job_id: str) -> None:
     Raises:
         Unavailable: the broker does not answer; the outbox keeps the message.
     """
-    try:
-        with _senders().acquire(block=True) as producer:
-            celery_app().send_task(
-                kind, args=[job_id], queue=KINDS[kind].queue, producer=producer, retry=False
-            )
-    except BROKER_ERRORS as error:
-        raise Unavailable("The queue does not answer; the job is kept and will be sent later.") from error
-
-
-@cache
-def _senders() -> Any:
-    """Connections for sending that give up at once: the outbox is the patient one, not the request."""
-    patience = {"max_retries": 0, "socket_connect_timeout": 1, "socket_timeout": 2}
-    return pools.producers[celery_app().connection_for_write(transport_options=patience)]
+    with _producer("The queue does not answer; the job is kept and will be sent later.") as producer:
+        celery_app().send_task(kind, args=[job_id], queue=KINDS[kind].queue, producer=producer, retry=False)
 
 
 def waiting_messages(queue: str) -> int:
@@ -80,8 +73,25 @@ def waiting_messages(queue: str) -> int:
     Raises:
         Unavailable: the broker does not answer.
     """
+    with _producer("The queue does not answer.") as producer:
+        return int(producer.channel.client.llen(queue))
+
+
+@contextmanager
+def _producer(refusal: str) -> Iterator[Any]:
+    from reel_shared.broker import BROKER_ERRORS
+
     try:
         with _senders().acquire(block=True) as producer:
-            return int(producer.channel.client.llen(queue))
+            yield producer
     except BROKER_ERRORS as error:
-        raise Unavailable("The queue does not answer.") from error
+        raise Unavailable(refusal) from error
+
+
+@cache
+def _senders() -> Any:
+    """Connections for sending that give up at once: the outbox is the patient one, not the request."""
+    from kombu import pools
+
+    patience = {"max_retries": 0, "socket_connect_timeout": 1, "socket_timeout": 2}
+    return pools.producers[celery_app().connection_for_write(transport_options=patience)]

@@ -1,4 +1,4 @@
-"""Owns single requests to an S3 server, and what its refusals mean. ``storage`` adds patience and hashes."""
+"""Owns single requests to an S3 server, and what its refusals mean. ``object_storage`` adds patience and hashes."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from reel_shared.embedded import Seaweed, Server, ServerFailed, Valkey, spawn
 from reel_shared.embedded.ports import free_port, is_free
 from reel_shared.embedded.postgres import Postgres
 from reel_shared.embedded.process import birth
-from reel_shared.storage import Storage
+from reel_shared.object_storage import Storage
 
 pytestmark = pytest.mark.servers
 

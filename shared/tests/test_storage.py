@@ -16,9 +16,9 @@ import pytest
 
 from reel_shared.embedded import Seaweed
 from reel_shared.errors import BadRequest, Corrupt, NotFound, StorageUnavailable, TooLarge
+from reel_shared.object_storage import Storage
 from reel_shared.s3 import connect
 from reel_shared.settings import S3
-from reel_shared.storage import Storage
 from reel_shared.testing.doubles import InMemoryStorage
 
 pytestmark = pytest.mark.servers
@@ -151,7 +151,7 @@ def test_listing_goes_on_past_one_page(real: Storage, monkeypatch: pytest.Monkey
     for key in keys:
         real.put_at(key, b"", "text/plain")
     real.put_at("jobsother", b"", "text/plain")
-    for module in ("reel_shared.s3", "reel_shared.storage"):
+    for module in ("reel_shared.s3", "reel_shared.object_storage"):
         monkeypatch.setattr(f"{module}.PAGE", 10)
     assert [info.key for info in real.list("jobs/")] == keys
 

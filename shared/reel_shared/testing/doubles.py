@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, NamedTuple
 
 from reel_shared.errors import NotFound
+from reel_shared.object_storage import Storage
 from reel_shared.s3 import PAGE, Body, ObjectInfo
 from reel_shared.settings import S3
-from reel_shared.storage import Storage
 
 
 class _Held(NamedTuple):

@@ -12,8 +12,9 @@ import pytest
 
 from reel_shared.db.engine import dispose
 from reel_shared.embedded import Seaweed, Valkey
+from reel_shared.object_storage import Storage
 from reel_shared.settings import Settings, settings
-from reel_shared.storage import Storage, storage
+from reel_shared.storage import storage
 
 _OURS = ("reel_", "reelsight")
 
