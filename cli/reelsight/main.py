@@ -8,12 +8,11 @@ import typer
 
 from reel_shared.client import ApiError, Unreachable
 from reelsight.commands import console
-from reelsight.commands.demo import demo
 from reelsight.commands.doctor import doctor
 from reelsight.commands.explain import explain
 from reelsight.commands.jobs import jobs
+from reelsight.commands.platform import demo, up
 from reelsight.commands.predict import predict
-from reelsight.commands.up import up
 
 app = typer.Typer(
     name="reel",

@@ -31,7 +31,10 @@ def list_jobs(
     if console.wants_json(as_json):
         console.print_json(rows)
         return
-    table = Table("job", "kind", "state", "progress", "created", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("job", no_wrap=True)  # an id cut short cannot be passed on
+    for heading in ("kind", "state", "progress", "created"):
+        table.add_column(heading)
     for job in rows:
         state_text = f"[{COLOURS.get(job['state'], 'white')}]{job['state']}[/]"
         table.add_row(job["id"], job["kind"], state_text, progress_text(job), job["created_at"][:19])

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from reel_shared.client import ApiError, Unreachable
 from reelsight.commands import console
 
 Pictures = Annotated[list[Path], typer.Argument(help="Picture files.", exists=True, dir_okay=False)]
@@ -25,12 +26,21 @@ def predict(
     """Ask the model what is on each picture."""
     client = console.client(url=url, token=token, data=data)
     table = Table("picture", "label", "probability", box=None, pad_edge=False)
+    refused: list[str] = []
     for picture in pictures:
-        prediction = client.predict(picture.read_bytes(), model=model, top_k=top)
+        try:
+            prediction = client.predict(picture.read_bytes(), model=model, top_k=top)
+        except Unreachable:
+            raise
+        except ApiError as error:
+            refused.append(f"{picture}: {error}")
+            continue
         if console.wants_json(as_json):
             console.print_json({"picture": str(picture), **prediction})
             continue
         for place, guess in enumerate(prediction["predictions"]):
             table.add_row(str(picture) if place == 0 else "", guess["label"], f"{guess['probability']:.1%}")
-    if not console.wants_json(as_json):
+    if table.row_count:
         console.out.print(table)
+    if refused:
+        console.fail("\n".join(refused))

@@ -84,7 +84,7 @@ class Stack:
         self.close()
 
     def start(self) -> None:
-        self.data.mkdir(parents=True, exist_ok=True)
+        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds keys and everybody's pictures
         self.valkey.start()
         self.s3.start()
         port = self._port()
@@ -152,7 +152,7 @@ class Stack:
             return self.wanted_port
         last = self._last_access()
         wishes = [int(last.url.rpartition(":")[2])] if last else []
-        wishes.append(settings_module.Web().port)
+        wishes.append(settings_module.settings().web.port)
         return next((port for port in wishes if is_free(port)), None) or free_port()
 
     def _last_access(self) -> Access | None:

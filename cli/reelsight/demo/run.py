@@ -1,4 +1,4 @@
-"""``reel demo``: films, drawings, platform, mission, report; exits 1 when a figure is not what it should be."""
+"""What ``reel demo`` does: films, drawings, platform, mission, report; exits 1 when a figure is not as it should be."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from reel_shared.client import Client
 from reel_shared.embedded.server import ServerFailed
@@ -27,10 +24,7 @@ from reelsight.studio.server import serve
 SEED = 7
 
 
-def demo(
-    data: console.DataOption = console.DEFAULT_DATA,
-    port: Annotated[int | None, typer.Option(help="The port of the API and the pages.")] = None,
-) -> None:
+def run(data: Path, port: int | None) -> None:
     """Run the whole mission on films that the studio renders, and report."""
     screen = Screen(console.err)
     started = time.monotonic()

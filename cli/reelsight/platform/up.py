@@ -1,23 +1,18 @@
-"""``reel up``: the whole platform on this machine until Ctrl-C."""
+"""What ``reel up`` does: the whole platform on this machine until Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from typing import Annotated
-
-import typer
+from pathlib import Path
 
 from reel_shared.embedded.server import ServerFailed
 from reelsight.commands import console
 from reelsight.platform.stack import Stack
 
 
-def up(
-    data: console.DataOption = console.DEFAULT_DATA,
-    port: Annotated[int | None, typer.Option(help="The port of the API and the pages.")] = None,
-) -> None:
-    """Start the platform, print its address, and keep it running until Ctrl-C."""
+def run(data: Path, port: int | None) -> None:
+    """Start the platform, print its address, and keep it running until SIGINT or SIGTERM."""
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
