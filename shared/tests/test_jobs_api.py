@@ -569,6 +569,11 @@ def test_what_is_wrong_with_a_form_is_said_before_the_film_is_stored(
     film = {"file": FILES["video/mp4"]}
     wrong = movies.post("/v1/movies", data={"label": "NO", "colour": "x"}, files=film)
     assert {error["pointer"] for error in wrong.json()["errors"]} == {"#/label", "#/colour"}
+    both = {"label": "a", "every_frames": "24", "every_seconds": "1"}
+    for refused in (movies.post("/v1/movies", data=both, files=film), movies.post("/v1/movies", json=both)):
+        assert refused.status_code == 422, refused.text
+    whole = movies.post("/v1/movies", data=both, files=film).json()["errors"]
+    assert whole == [{"pointer": "#", "detail": "give every_frames or every_seconds, not both"}]
     assert movies.post("/v1/movies", data={"label": "a", "metadata": "{"}, files=film).status_code == 400
     assert movies.post("/v1/movies", data={"label": "a"}, files={"x": b"y"}).status_code == 400
     assert (

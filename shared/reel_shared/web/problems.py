@@ -117,13 +117,18 @@ def _invalid(request: Request, error: Exception) -> ProblemResponse:
     if any(item["type"] == "json_invalid" for item in found):
         return respond(request.scope, BadRequest("The body is not valid JSON; send a JSON object.").problem())
     content_type = request.headers.get("content-type", "")
-    if content_type and "json" not in content_type and any(item["loc"] == ("body",) for item in found):
+    if content_type and "json" not in content_type and any(_is_unread(item) for item in found):
         refusal = UnsupportedType("Send the body as JSON, with Content-Type: application/json.")
         return respond(request.scope, refusal.problem())
     errors = [{"pointer": _pointer(item["loc"]), "detail": _sentence(item)} for item in found]
     shown = "; ".join(f"{item['pointer']}: {item['detail']}" for item in errors[:3])
     more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
     return respond(request.scope, {**Unprocessable(f"{shown}{more}").problem(), "errors": errors})
+
+
+def _is_unread(item: Mapping[str, Any]) -> bool:
+    """Whether the framework found no JSON in the body; a form that was read has fields, and errors of its own."""
+    return item["loc"] == ("body",) and (item["type"] == "missing" or isinstance(item.get("input"), bytes))
 
 
 def _pointer(location: Sequence[str | int]) -> str:
