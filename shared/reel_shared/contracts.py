@@ -155,7 +155,7 @@ class MakeVariantsRequest(Model):
     dataset: DatasetName = "default"
     label: Label | None = Field(default=None, description="only this class")
     collection_id: str | None = Field(default=None, description="only this web collection")
-    seed: int = 42
+    seed: int = Field(default=42, description="variants that already stand are kept, whatever their seed")
 
 
 class MakeVariantsResult(Model):

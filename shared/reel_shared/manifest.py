@@ -34,7 +34,7 @@ class Side(StrEnum):
 
 
 class ManifestImage(Model):
-    """One picture. ``scene`` is unique over all films; ``phash`` is that of this very file, 64 bits in hex."""
+    """One picture. ``scene`` is unique over all films."""
 
     id: str = Field(min_length=1, max_length=40)
     key: ObjectKey
@@ -45,7 +45,9 @@ class ManifestImage(Model):
     parent_id: str | None = None
     scene: str | None = None
     style: str = ""
-    phash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    phash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(
+        description="perceptual hash, 64 bits in hex, of the original it comes from"
+    )
     width: int = Field(gt=0)
     height: int = Field(gt=0)
     split: Side = Side.EXCLUDED
