@@ -256,7 +256,7 @@ def test_without_a_secret_sign_in_is_off_and_says_how_to_turn_it_on(client, reel
 
 
 def test_an_empty_list_says_how_to_begin(reader):
-    assert "reel ingest movie" in reader.get("/jobs").text
+    assert f"{str(reader.base_url).rstrip('/')}/v1/movies</code>" in reader.get("/jobs").text
     assert "No job is like that" in reader.get("/jobs?state=failed").text
 
 

@@ -44,6 +44,7 @@ def list_jobs(
             "state": wanted.filters.get("state", ""),
             "queue": wanted.filters.get("queue", ""),
             "first_page": cursor is None,
+            "base_url": str(request.base_url).rstrip("/"),
         }
     return page(request, "jobs.html", data)
 
