@@ -18,6 +18,8 @@ EXIT_UNREACHABLE = 3
 EXIT_INTERRUPTED = 130
 
 PIPED_WIDTH = 120
+PATIENCE_SECONDS = 5.0
+"""A person waits less long than a script for a platform that does not answer."""
 out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True)
 
@@ -65,4 +67,4 @@ def client(*, url: str, token: str, data: Path) -> Client:
             )
         known = json.loads(path.read_text())
         url, token = known["url"], token or known["token"]
-    return Client(url, token)
+    return Client(url, token, patience=PATIENCE_SECONDS)
