@@ -69,6 +69,7 @@ class Screen:
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
+            disable=not self.console.is_terminal,
         )
 
 
