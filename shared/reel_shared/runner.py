@@ -82,9 +82,10 @@ class Context:
             raise Drained
 
     def progress(self, done: int, total: int | None = None, *, unit: str = "", message: str = "") -> None:
-        """Report numeric progress, at most twice a second, and ``check``."""
+        """Report numeric progress, at most twice a second but for the start and end of a phase, and ``check``."""
         now = time.monotonic()
-        if now - self._reported >= PROGRESS_EVERY_SECONDS or (total is not None and done >= total):
+        edge = done == 0 or (total is not None and done >= total)
+        if edge or now - self._reported >= PROGRESS_EVERY_SECONDS:
             self._reported = now
             self._write(
                 lambda session: jobs.progress(session, self.lease, done, total, unit=unit, message=message)

@@ -186,7 +186,7 @@ def test_a_worker_that_lost_its_lease_stops_and_writes_nothing() -> None:
     assert (after.state, after.attempt) == (State.RUNNING, 2)
 
 
-def test_progress_is_written_at_most_twice_a_second_and_always_at_the_end() -> None:
+def test_progress_is_written_at_most_twice_a_second_and_always_at_start_and_end() -> None:
     def function(context: Context, _request: Any) -> Outcome:
         before = job(context.job_id).version
         for done in range(1, 101):
@@ -195,6 +195,8 @@ def test_progress_is_written_at_most_twice_a_second_and_always_at_the_end() -> N
         assert after.version - before <= 3
         assert (after.progress_done, after.progress_total, after.progress_unit) == (100, 100, "frames")
         assert len(after.progress_message) == 300
+        context.progress(0, unit="frames", message="the next phase")
+        assert job(context.job_id).progress_message == "the next phase"
         return Outcome(RESULT)
 
     assert run(function)[0] == State.SUCCEEDED

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from reel_trainer.run import EXIT_FAILED, Spec
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_SECONDS = 0.5
-STOP_SECONDS = 15.0
+STOP_SECONDS = 2.0
+"""From SIGTERM to SIGKILL. A child that imports torch hears late, and a training publishes nothing before its end."""
 _LINES = 10_000
 _TUNING = {
     # threads that spin while they wait starve a machine that others use too
@@ -34,15 +35,14 @@ _TUNING = {
 
 
 class TrainingFailed(ReelError):
-    """The child said why, with its own code."""
+    """The child said why: with the code, the status and the retryability of its own error."""
 
-    def __init__(self, code: str, detail: str, *, retryable: bool) -> None:
-        super().__init__(detail)
-        self._problem = {"type": f"urn:reelsight:problem:{code}", "title": "The training cannot be done"}
-        self.retryable = retryable  # type: ignore[misc]  # of this one, not of the class
+    title = "The training cannot be done"
 
-    def problem(self) -> dict[str, Any]:
-        return {**super().problem(), **self._problem}
+    def __init__(self, error: Mapping[str, Any]) -> None:
+        super().__init__(error["detail"])
+        for name in ("code", "status", "retryable"):
+            setattr(self, name, error[name])  # of this one, not of the class
 
 
 def follow_training(
@@ -69,7 +69,7 @@ def follow_training(
     finally:
         _stop(child)
     if code == EXIT_FAILED and error:
-        raise TrainingFailed(error["code"], error["detail"], retryable=bool(error["retryable"]))
+        raise TrainingFailed(error)
     if code:
         log.error("training.died", code=code, story=_tail(story))
         raise ReelError(f"The training process ended with {_meaning(code)}; the worker's log has the story.")

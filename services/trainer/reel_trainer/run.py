@@ -85,7 +85,8 @@ def main(arguments: list[str]) -> int:
     except Stopped:
         return EXIT_STOPPED
     except ReelError as error:
-        events.write("error", {"code": error.code, "detail": error.detail, "retryable": error.retryable})
+        facts = {"code": error.code, "status": error.status, "retryable": error.retryable}
+        events.write("error", {**facts, "detail": error.detail})
         return EXIT_FAILED
     return 0
 

@@ -7,6 +7,7 @@ can always report, cancel and drain.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -34,6 +35,7 @@ from reel_trainer.recipe import PUBLIC_WEIGHTS, Recipe, load_recipe
 from reel_trainer.run import RESULT, Spec
 
 DOWNLOADS = 8
+ASK_EVERY_SECONDS = 2.0
 MANIFEST_BYTES = 2**30
 WEIGHTS_BYTES = 4 * 2**30
 MEDIA_TYPES = {
@@ -71,7 +73,9 @@ def train_model(context: Context, request: TrainModelRequest) -> Outcome:
     """Bring the pictures here, train in a child process, store its files and register the model."""
     recipe = load_recipe(request.recipe)
     spec = _prepare(context, request, recipe)
-    follow_training(spec, context.scratch, hear=_relay(context), look=context.check)
+    # The child says nothing while it imports torch.
+    context.progress(0, unit="pictures", message="starting the training")
+    follow_training(spec, context.scratch, hear=_relay(context), look=_attentive(context))
     card = load_model_card(spec.out)
     said = json.loads((spec.out / RESULT).read_text())
     result = TrainModelResult(
@@ -149,6 +153,20 @@ def _relay(context: Context) -> Callable[[str, dict[str, Any]], None]:
             context.metric(**data)
 
     return hear
+
+
+def _attentive(context: Context) -> Callable[[], None]:
+    """Look for a cancel wish every other second, also while a silent child reports no progress."""
+    asked = time.monotonic()
+
+    def look() -> None:
+        nonlocal asked
+        if time.monotonic() - asked >= ASK_EVERY_SECONDS:
+            asked = time.monotonic()
+            context.beat()
+        context.check()
+
+    return look
 
 
 def _publish(path: Path) -> StoredFile:

@@ -65,7 +65,7 @@ def test_known_errors_are_one_line(shapes, recipe, tmp_path) -> None:
     code, events, err = finish(spec(shapes, recipe, tmp_path, weights=str(tmp_path / "gone.safetensors")))
     assert code == EXIT_FAILED, err
     assert [event["event"] for event in events] == ["error"]
-    assert events[0]["code"] == "unprocessable"
+    assert (events[0]["code"], events[0]["status"]) == ("unprocessable", 422)
     assert "gone.safetensors is not a readable safetensors file" in events[0]["detail"]
 
 

@@ -25,11 +25,13 @@ from reel_shared.contracts import (
 )
 from reel_shared.db.engine import transaction
 from reel_shared.db.models import Image, Job, ModelAlias, Movie
+from reel_shared.errors import Unavailable
 from reel_shared.manifest import load
 from reel_shared.model_card import load_model_card
 from reel_shared.runner import run_job
 from reel_shared.security import create_key
 from reel_trainer import api, recipe, tasks
+from reel_trainer.child import TrainingFailed
 
 pytestmark = pytest.mark.servers
 FUNCTIONS = {BUILD_DATASET_VERSION.name: tasks.build_dataset_version, TRAIN_MODEL.name: tasks.train_model}
@@ -197,7 +199,7 @@ def test_the_childs_reason_is_the_jobs(client, dataset, quick, reel) -> None:
     junk = reel.storage.put_bytes("uploads", b"no weights", "application/octet-stream")
     job = run(training(client, made["dataset_version_id"], weights=junk.key))
     assert job.state == "failed"
-    assert job.error["type"] == "urn:reelsight:problem:unprocessable"
+    assert (job.error["type"], job.error["status"]) == ("urn:reelsight:problem:unprocessable", 422)
     assert "not a readable safetensors file" in job.error["detail"]
     outside = run(training(client, made["dataset_version_id"], weights="/etc/passwd"))
     assert outside.state == "failed"
@@ -242,6 +244,33 @@ def test_cancel_stops_the_child(client, dataset, quick) -> None:
     assert row(job_id).state == "canceled"
     assert not children()
     assert client.get("/v1/models").json()["data"] == []
+
+
+def test_a_training_that_still_imports_torch_is_canceled_at_once(client, dataset, quick) -> None:
+    made = version(client)
+    quick(epochs=1000)
+    job_id = training(client, made["dataset_version_id"])
+    thread = in_background(job_id)
+    until(children)
+    starting = row(job_id)
+    assert (starting.progress_message, starting.progress_done) == ("starting the training", 0)
+    with transaction() as session:
+        jobs.cancel(session, job_id)
+    asked = time.monotonic()
+    thread.join(60)
+    # A heartbeat is 10 s away; two seconds until the wish is seen, and at most two more for the child.
+    assert time.monotonic() - asked < 8
+    assert row(job_id).state == "canceled"
+    assert not children()
+
+
+def test_a_childs_error_keeps_its_status_and_may_be_tried_again() -> None:
+    away = Unavailable("The weights cannot be downloaded.")
+    said = {"code": away.code, "status": away.status, "retryable": away.retryable, "detail": away.detail}
+    error = TrainingFailed(said)
+    assert error.problem() == {**away.problem(), "title": TrainingFailed.title}
+    assert error.retryable
+    assert not TrainingFailed.retryable
 
 
 def test_draining_gives_the_job_back(client, dataset, quick, reel, monkeypatch) -> None:
