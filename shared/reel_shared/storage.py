@@ -11,6 +11,8 @@ from reel_shared.settings import settings
 if TYPE_CHECKING:
     from reel_shared.object_storage import Storage
 
+HASTY_SECONDS = 2.0
+
 
 @cache
 def storage() -> Storage:
@@ -21,5 +23,14 @@ def storage() -> Storage:
     return Storage(settings().s3)
 
 
+@cache
+def hasty_storage() -> Storage:
+    """Return storage for a question that a request waits for: a server that is away is given two seconds."""
+    from reel_shared.object_storage import Storage
+
+    return Storage(settings().s3, patience_seconds=HASTY_SECONDS)
+
+
 # A forked worker must not share its parent's sockets.
-os.register_at_fork(after_in_child=storage.cache_clear)
+for cached in (storage, hasty_storage):
+    os.register_at_fork(after_in_child=cached.cache_clear)

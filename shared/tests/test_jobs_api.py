@@ -15,12 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Annotated, Any
 
+import anyio
 import httpx
+import numpy as np
 import pytest
 import redis
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, FastAPI, Request
 from PIL import Image
+from safetensors.numpy import save
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -28,6 +31,7 @@ from reel_shared import contracts
 from reel_shared.contracts import EXTRACT_FRAMES, ExtractFramesRequest, StoredFile
 from reel_shared.db.engine import reading, transaction
 from reel_shared.db.models import Job, OutboxMessage, utcnow
+from reel_shared.errors import NotFound, StorageUnavailable
 from reel_shared.testing.stack import Reel
 from reel_shared.web import events
 from reel_shared.web.accepted import Submission, submit_job
@@ -35,7 +39,7 @@ from reel_shared.web.app import create_app
 from reel_shared.web.auth import Principal, require
 from reel_shared.web.media import sniff
 from reel_shared.web.requests import large_body
-from reel_shared.web.uploads import largest, read_submission
+from reel_shared.web.uploads import largest, read_submission, require_stored
 
 
 def submit(client: httpx.Client, **headers: str) -> dict[str, Any]:
@@ -396,6 +400,11 @@ def archive() -> bytes:
     return buffer.getvalue()
 
 
+def safetensors(shapes: dict[str, tuple[int, int]]) -> bytes:
+    arrays = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    return save(arrays, metadata={"format": "np"})
+
+
 FILES = {
     "image/jpeg": picture("JPEG"),
     "image/png": picture("PNG"),
@@ -409,6 +418,7 @@ FILES = {
     "video/webm": b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x84webm" + bytes(600),
     "video/x-msvideo": b"RIFF\xff\0\0\0AVI LIST" + bytes(600),
     "video/mp2t": (b"\x47" + bytes(187)) * 4,
+    "application/vnd.safetensors": safetensors({"fc.weight": (2, 300)}),
 }
 STRANGE = {
     "text": b"hello",
@@ -419,6 +429,10 @@ STRANGE = {
     "wave": b"RIFF\xff\0\0\0WAVEfmt " + bytes(600),
     "pickle": b"\x80\x04\x95" + bytes(600),
     "one sync byte": b"\x47" + bytes(600),
+    "safetensors cut off": safetensors({"fc.weight": (2, 2)})[:40],
+    "safetensors too long a header": (100_000_001).to_bytes(8, "little") + b'{"a":' + bytes(600),
+    "safetensors without an object": (6).to_bytes(8, "little") + b"[1, 2]" + bytes(600),
+    "safetensors with broken JSON": (6).to_bytes(8, "little") + b'{"a"::' + bytes(600),
 }
 
 
@@ -432,6 +446,15 @@ def test_kinds_are_told_by_content_alone() -> None:
         name: name for name in FILES
     }
     assert {name for name, data in STRANGE.items() if sniff(data[:512])} == set()
+
+
+def test_weights_are_told_by_a_long_header_and_an_empty_one_too() -> None:
+    many = safetensors({f"layer{number}.weight": (1, 1) for number in range(200)})
+    assert int.from_bytes(many[:8], "little") > 512
+    for data in (many, save({})):
+        found = sniff(data[:512])
+        assert found is not None
+        assert (found.name, found.suffix) == ("application/vnd.safetensors", ".safetensors")
 
 
 def test_uploads_are_stored_by_content(reel: Reel, reel_api: Any) -> None:
@@ -517,7 +540,8 @@ def test_visitors_may_send_pictures_only(reel: Reel, reel_api: Any) -> None:
     reel.configure(limits__picture_bytes=5000)
     visitor = reel_api.client()
     assert visitor.post("/v1/uploads", content=FILES["image/png"]).status_code == 201
-    assert visitor.post("/v1/uploads", content=FILES["video/mp4"]).status_code == 415
+    for media_type in ("video/mp4", "application/vnd.safetensors"):
+        assert visitor.post("/v1/uploads", content=FILES[media_type]).status_code == 415
     big_form = visitor.post("/v1/uploads", files={"file": FILES["image/png"] + bytes(3_000_000)})
     assert (big_form.status_code, big_form.json()["type"]) == (413, "urn:reelsight:problem:too-large")
     reel.configure(web__public_demo=False)
@@ -588,6 +612,18 @@ def test_what_is_wrong_with_a_form_is_said_before_the_film_is_stored(
     )
     assert movies.post("/v1/movies", json={"label": "mulan"}).json()["errors"][0]["pointer"] == "#/key"
     assert list(reel.storage.list("uploads/")) == []
+
+
+def test_a_key_that_names_nothing_is_told_from_storage_that_is_away(reel: Reel) -> None:
+    stored = reel.storage.put_bytes("uploads", FILES["video/mp4"], "video/mp4", ".mp4")
+    anyio.run(require_stored, stored.key)
+    with pytest.raises(NotFound, match=r"uploads/no\.mp4"):
+        anyio.run(require_stored, "uploads/no.mp4")
+    reel.configure(s3__endpoint="127.0.0.1:1")
+    started = time.monotonic()
+    with pytest.raises(StorageUnavailable):
+        anyio.run(require_stored, stored.key)
+    assert time.monotonic() - started < 6
 
 
 def test_limits_are_published(reel_database: Reel, api: Any) -> None:

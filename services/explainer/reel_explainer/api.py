@@ -67,6 +67,7 @@ async def create_explanation(request: Request, principal: Visitor) -> Response:
     """Submit a job that explains a picture: one in storage, named by its key, or the form's file."""
     body = await uploads.read_submission(request, principal, ExplanationJob, families=PICTURES)
     _bound_visitors(body, principal)
+    await uploads.require_stored(body.key)
     return await run_in_threadpool(
         submit_job, EXPLAIN_PICTURE, body, principal, request, check=lambda session: _check(session, body)
     )

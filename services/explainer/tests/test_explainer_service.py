@@ -192,6 +192,8 @@ def test_refusals_come_before_the_job(client, publish, picture):
     assert unknown.status_code == 422
     assert "castle, howl" in unknown.json()["detail"]
     assert client.post("/v1/explanations", json={"key": key, "model": "mdl_x"}).status_code == 404
+    missing = client.post("/v1/explanations", json={"key": "uploads/00/missing.png"})
+    assert (missing.status_code, "uploads/00/missing.png" in missing.json()["detail"]) == (404, True)
     wrong = client.post("/v1/explanations", json={"key": key, "methods": ["lime"]})
     assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "#/methods/0")
     assert client.post("/v1/explanations", json={"labels": []}).status_code == 422

@@ -211,7 +211,7 @@ _FORM = {"type": "object", "required": ["file"], "properties": {"file": _BINARY[
 )
 @large_body(largest)
 async def create_upload(request: Request, principal: Visitor) -> Response:
-    """Store a picture, a film or a zip, told by its first bytes, and name its `key` for later requests.
+    """Store a picture, film, zip or safetensors file, told by its first bytes, and name its `key` for later.
 
     The body is the file itself or a multipart form with the part `file`. The same content gets the same key.
     """

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from typing import Literal, NamedTuple
 
 from reel_shared.errors import UnsupportedType
 
-Family = Literal["picture", "film", "archive"]
+Family = Literal["picture", "film", "archive", "weights"]
 HEAD_BYTES = 512
 
 
@@ -29,7 +30,8 @@ WEBM = MediaType("video/webm", ".webm", "film")
 AVI = MediaType("video/x-msvideo", ".avi", "film")
 MPEG_TS = MediaType("video/mp2t", ".ts", "film")
 ZIP = MediaType("application/zip", ".zip", "archive")
-ACCEPTED = (JPEG, PNG, GIF, WEBP, BMP, MP4, MOV, MATROSKA, WEBM, AVI, MPEG_TS, ZIP)
+SAFETENSORS = MediaType("application/vnd.safetensors", ".safetensors", "weights")
+ACCEPTED = (JPEG, PNG, GIF, WEBP, BMP, MP4, MOV, MATROSKA, WEBM, AVI, MPEG_TS, ZIP, SAFETENSORS)
 
 _PREFIXES = (
     (b"\xff\xd8\xff", JPEG),
@@ -43,6 +45,8 @@ _STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1", 
 _MOV_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _TS_PACKETS = ((0, 188), (4, 192))
 """First sync byte and packet length: MPEG-TS, and M2TS with a time code before each packet."""
+_HEADER_BYTES = range(2, 100_000_001)
+"""How long the header of a safetensors file may be; the format's own bound."""
 
 
 def sniff(head: bytes) -> MediaType | None:
@@ -56,7 +60,7 @@ def sniff(head: bytes) -> MediaType | None:
         return WEBM if b"webm" in head[:64] else MATROSKA if b"matroska" in head[:64] else None
     if head[:2] == b"BM" and head[6:10] == bytes(4):
         return BMP
-    return _iso_media(head) or _transport_stream(head)
+    return _iso_media(head) or _transport_stream(head) or _weights(head)
 
 
 def accept(head: bytes, families: Collection[Family]) -> MediaType:
@@ -68,7 +72,11 @@ def accept(head: bytes, families: Collection[Family]) -> MediaType:
     found = sniff(head[:HEAD_BYTES])
     if found is None or found.family not in families:
         wanted = ", ".join(media.suffix[1:] for media in ACCEPTED if media.family in families)
-        what = "of no kind that is known" if found is None else f"a {found.family} ({found.suffix[1:]})"
+        what = (
+            "of no kind that is known"
+            if found is None
+            else f"of the kind {found.suffix[1:]} ({found.family})"
+        )
         raise UnsupportedType(f"The file is {what}, judged by its first bytes; send one of {wanted}.")
     return found
 
@@ -85,3 +93,17 @@ def _transport_stream(head: bytes) -> MediaType | None:
         if len(head) > first + length and all(byte == 0x47 for byte in head[first::length]):
             return MPEG_TS
     return None
+
+
+def _weights(head: bytes) -> MediaType | None:
+    """Safetensors: the length of the header, little-endian, and the header, a JSON object of UTF-8."""
+    length = int.from_bytes(head[:8], "little")
+    header = head[8 : 8 + length]
+    if length not in _HEADER_BYTES or not header.startswith(b"{"):
+        return None
+    if len(header) < length:  # it goes on behind what is seen here; a whole file this short is cut off
+        return SAFETENSORS if len(head) == HEAD_BYTES and header[1:].lstrip()[:1] == b'"' else None
+    try:
+        return SAFETENSORS if isinstance(json.loads(header), dict) else None
+    except ValueError:
+        return None

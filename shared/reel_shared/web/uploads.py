@@ -18,15 +18,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from reel_shared.contracts import StoredFile
-from reel_shared.errors import BadRequest, Forbidden, TooLarge, UnsupportedType
+from reel_shared.errors import BadRequest, Forbidden, NotFound, TooLarge, UnsupportedType
 from reel_shared.security import Principal
 from reel_shared.settings import settings
-from reel_shared.storage import storage
+from reel_shared.storage import hasty_storage, storage
 from reel_shared.web.media import HEAD_BYTES, Family, MediaType, accept
 from reel_shared.web.requests import tighten_body
 
 PREFIX = "uploads"
-ALL: tuple[Family, ...] = ("picture", "film", "archive")
+ALL: tuple[Family, ...] = ("picture", "film", "archive", "weights")
 _CHUNK = 2**20
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -37,6 +37,7 @@ def byte_cap(family: Family) -> int:
         "picture": limits.picture_bytes,
         "film": limits.upload_bytes,
         "archive": limits.archive_bytes,
+        "weights": limits.archive_bytes,
     }[family]
 
 
@@ -81,6 +82,17 @@ async def read_submission(
         _validated(model, {**fields, "key": f"{PREFIX}/file"})
         stored = await _store_part(form.get("file"), allowed)
     return _validated(model, {**fields, "key": stored.key})
+
+
+async def require_stored(key: str) -> None:
+    """Refuse a request that names a file by a key under which nothing lies.
+
+    Raises:
+        NotFound: nothing lies there.
+        StorageUnavailable: nobody knows, for storage is away.
+    """
+    if not await run_in_threadpool(lambda: hasty_storage().exists(key)):
+        raise NotFound(f"Nothing is stored under {key}; POST /v1/uploads stores a file and names its key.")
 
 
 def _allowed(request: Request, principal: Principal, families: Collection[Family]) -> frozenset[Family]:
@@ -141,7 +153,7 @@ async def _store_part(part: UploadFile | str | None, families: Collection[Family
 def _check_size(size: int, family: Family) -> None:
     cap = byte_cap(family)
     if size > cap:
-        raise TooLarge(f"A {family} may have at most {cap} bytes; send a smaller file.", limit=cap)
+        raise TooLarge(f"The {family} file may have at most {cap} bytes; send a smaller one.", limit=cap)
 
 
 async def _read_json(request: Request) -> Any:
