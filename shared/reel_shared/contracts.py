@@ -6,16 +6,49 @@ One kind is one word: ``EXTRACT_FRAMES`` here, ``extract_frames`` in the service
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _spelled(pattern: str, advice: str) -> AfterValidator:
+    """Refuse text that does not match with a sentence for people; a schema shows the pattern beside it."""
+    wanted = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not wanted.fullmatch(text):
+            raise ValueError(advice)
+        return text
+
+    return AfterValidator(check)
+
+
+_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+_NAME_ADVICE = (
+    "Use lower-case letters, digits, - and _, at most 63 characters, beginning with a letter or a digit."
+)
+_KEY = r"^[a-z]+/[A-Za-z0-9_./-]{1,400}$"
+_KEY_ADVICE = "Name the file by its key, such as uploads/ab/abcdef.jpg; POST /v1/uploads answers with one."
+_DROP = r"^(?!.*\.\.)(drop(/[A-Za-z0-9_.-]{1,100}){0,8}/?)?$"
+_DROP_ADVICE = (
+    "Name a folder under drop/, such as drop/kiki; pictures elsewhere in the bucket are not collected."
+)
+_RECIPE = r"^[a-z0-9][a-z0-9_-]{0,40}$"
 
 Label = Annotated[
-    str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="class name, as in folder names")
+    str,
+    _spelled(_NAME, _NAME_ADVICE),
+    Field(description="class name, as in folder names", json_schema_extra={"pattern": _NAME}),
 ]
-DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-ObjectKey = Annotated[str, Field(pattern=r"^[a-z]+/[A-Za-z0-9_./-]{1,400}$", description="key in the bucket")]
+DatasetName = Annotated[str, _spelled(_NAME, _NAME_ADVICE), Field(json_schema_extra={"pattern": _NAME})]
+ObjectKey = Annotated[
+    str,
+    _spelled(_KEY, _KEY_ADVICE),
+    Field(description="key in the bucket", json_schema_extra={"pattern": _KEY}),
+]
+DropFolder = Annotated[str, _spelled(_DROP, _DROP_ADVICE), Field(json_schema_extra={"pattern": _DROP})]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -123,7 +156,10 @@ class CollectPicturesRequest(Model):
     )
     urls: list[str] = Field(default_factory=list, max_length=5000)
     key: ObjectKey | None = Field(default=None, description="the zip in the bucket")
-    folder: str = Field(default="", description="a prefix in the bucket, for the provider `folder`")
+    folder: DropFolder = Field(
+        default="",
+        description="under `drop/`, the bucket's place for people's own files; for the provider `folder`",
+    )
     licence: str = Field(
         default="", max_length=100, description="of urls, folder and zip pictures, when known"
     )
@@ -204,7 +240,9 @@ class BuildDatasetVersionResult(Model):
 
 class TrainModelRequest(Model):
     dataset_version_id: str
-    recipe: str = Field(default="article", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")
+    recipe: Annotated[str, _spelled(_RECIPE, "Name a recipe that GET /v1/recipes lists.")] = Field(
+        default="article", json_schema_extra={"pattern": _RECIPE}
+    )
     weights: str = Field(
         default="recipe",
         description="recipe | none | package | torchvision | a key of a safetensors file in the bucket",

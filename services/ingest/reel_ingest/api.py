@@ -38,7 +38,7 @@ from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.pagination import listing
 from reel_shared.web.requests import large_body
 from reel_shared.web.schemas import JobView, Page
-from reel_shared.web.uploads import read_submission
+from reel_shared.web.uploads import read_submission, require_stored
 
 router = APIRouter(tags=["ingest"])
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
@@ -72,6 +72,7 @@ def _body(model: type[NewMovie] | type[NewCollection]) -> dict[str, Any]:
 async def create_movie(request: Request, principal: Submitter) -> Response:
     """Take frames out of a film: one sent as `file` in a form, or one that lies in storage under `key`."""
     body = await read_submission(request, principal, NewMovie, families=["film"])
+    await require_stored(body.key)
     return await run_in_threadpool(submit_job, EXTRACT_FRAMES, body, principal, request)
 
 
@@ -100,6 +101,8 @@ async def create_collection(request: Request, principal: Submitter) -> Response:
     The zip comes as `file` in a form, or lies in storage under `key`.
     """
     body = await read_submission(request, principal, NewCollection, families=["archive"])
+    if body.key is not None:
+        await require_stored(body.key)
     return await run_in_threadpool(submit_job, COLLECT_PICTURES, body, principal, request)
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -76,6 +77,8 @@ def extract_frames(context: Context, request: ExtractFramesRequest) -> Outcome:
     for _ in range(tally.lost):
         sieve.refuse("damaged")
     movie.scenes = tally.scenes
+    seconds = min(request.end_seconds or float("inf"), info.duration_seconds or tally.last_seconds)
+    _report_film(context, sieve, seconds, seconds)
     result = ExtractFramesResult(
         movie_id=movie.id,
         counts=sieve.counts,
@@ -105,10 +108,6 @@ def _usable_frames(
     sieve: Sieve,
     tally: frames.Tally,
 ) -> Iterator[frames.Frame]:
-    def report(done: float, total: float) -> None:
-        message = f"{sieve.counts.kept} frames kept"
-        context.progress(round(done), max(1, round(total)), unit="seconds of film", message=message)
-
     taken = frames.extract_frames(
         path,
         every_frames=request.every_frames,
@@ -120,7 +119,7 @@ def _usable_frames(
         keep_aspect=request.keep_aspect,
         quality=request.quality,
         crop=crop,
-        on_progress=report,
+        on_progress=lambda done, total: _report_film(context, sieve, done, total),
         tally=tally,
     )
     for frame in taken:
@@ -128,6 +127,12 @@ def _usable_frames(
             sieve.refuse(frame.refusal)
         elif sieve.admit(hashlib.sha256(frame.jpeg).hexdigest(), frame.phash):
             yield frame
+
+
+def _report_film(context: Context, sieve: Sieve, done: float, total: float) -> None:
+    whole = max(1, round(total))
+    message = f"{sieve.counts.kept} frames kept"
+    context.progress(min(round(done), whole), whole, unit="seconds of film", message=message)
 
 
 def _put_frame(frame: frames.Frame) -> StoredFile:
@@ -138,6 +143,7 @@ def _put_frame(frame: frames.Frame) -> StoredFile:
 def collect_pictures(context: Context, request: CollectPicturesRequest) -> Outcome:
     """Store every usable, new picture that the provider finds, with its licence and maker."""
     provider = PROVIDERS[request.provider](context, request)
+    known = provider.count()
     sieve = Sieve(near_distance=request.near_distance, known=catalogue.known_pictures(request.dataset))
     collection = Collection(
         id=new_id("col"),
@@ -149,19 +155,20 @@ def collect_pictures(context: Context, request: CollectPicturesRequest) -> Outco
         job_id=context.job_id,
     )
 
-    def report(done: int) -> None:
+    def report(done: int, total: int | None) -> None:
         message = f"{sieve.counts.kept} pictures kept"
-        context.progress(done, max(done, request.limit), unit="pictures", message=message)
+        context.progress(done, total, unit="pictures", message=message)
 
     found = pictures.collect_pictures(
         provider.search(Query(request.query, request.style, request.limit)),
         fetch=provider.fetch,
         sieve=sieve,
         max_pixels=settings().limits.picture_pixels,
-        on_progress=report,
+        on_progress=lambda done: report(done, None if known is None else min(known, request.limit)),
     )
     with closing(in_order(found, _put_picture, lanes=UPLOADS)) as stored:
         rows = [catalogue.picture_row(collection, picture, file) for picture, file in stored]
+    report(sieve.counts.seen, sieve.counts.seen)
     result = CollectPicturesResult(
         collection_id=collection.id,
         provider=request.provider,
@@ -218,10 +225,15 @@ def _folder(_context: Context, request: CollectPicturesRequest) -> SourceProvide
             raise Refused("too-many-bytes", error.detail) from error
         except errors.NotFound as error:
             raise Refused("missing", error.detail) from error
+        except errors.BadRequest as error:
+            raise Refused("bad-name", error.detail) from error
 
     prefix = request.folder.rstrip("/") + "/"
     keys = (found.key for found in storage().list(prefix))
-    return Folder(keys, read, licence=request.licence, attribution=request.attribution)
+    first = next(keys, None)
+    if first is None:
+        raise errors.Unprocessable(f"Nothing lies under {prefix} in the bucket; put pictures there first.")
+    return Folder(chain([first], keys), read, licence=request.licence, attribution=request.attribution)
 
 
 def _zip(context: Context, request: CollectPicturesRequest) -> SourceProvider:

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
 from reel_ingest import api, catalogue, tasks
-from reel_shared import jobs
+from reel_shared import jobs, runner
 from reel_shared.contracts import (
     COLLECT_PICTURES,
     EXTRACT_FRAMES,
@@ -27,6 +27,7 @@ from reel_shared.contracts import (
 from reel_shared.db.engine import transaction
 from reel_shared.db.models import Collection, Image, Job, Movie
 from reel_shared.runner import run_job
+from reel_shared.s3 import connect
 from reel_shared.security import create_key
 
 pytestmark = pytest.mark.servers
@@ -116,6 +117,8 @@ def test_a_film_goes_from_upload_to_frames(client, run, reel, databases, bordere
     images = rows()
     assert len(images) == counts["kept"]
     assert {image.scene for image in images} == {0, 1, 2, 3}
+    assert job.progress_message == f"{counts['kept']} frames kept"
+    assert (job.progress_done, job.progress_total, job.progress_unit) == (4, 4, "seconds of film")
     for image in images:
         assert (image.label, image.source, image.movie_id) == ("kiki", "movie", movie.id)
         assert image.time_seconds == pytest.approx(image.frame_index / 24)
@@ -268,8 +271,24 @@ def test_openverse_pictures_keep_their_licences(client, run, reel, databases, se
 def test_a_private_address_is_refused_by_default(submit, server):
     server.pages["/1.png"] = lambda h: h.answer(body=picture(1))
     request = CollectPicturesRequest(label="kiki", provider="urls", urls=[server.url("/1.png")])
-    assert submit(COLLECT_PICTURES, request).result["counts"]["refused"] == {"private-address": 1}
+    job = submit(COLLECT_PICTURES, request)
+    assert job.result["counts"]["refused"] == {"private-address": 1}
+    assert (job.progress_done, job.progress_total, job.progress_message) == (1, 1, "0 pictures kept")
     assert server.asked == []
+
+
+@pytest.mark.parametrize(("limit", "total"), [(200, 14), (5, 5)])
+def test_the_progress_of_a_list_is_out_of_its_length(reel, monkeypatch, limit, total):
+    urls = [f"http://127.0.0.1:1/{i}.png" for i in range(14)]
+    request = CollectPicturesRequest(label="kiki", provider="urls", urls=urls, limit=limit)
+    told = []
+    monkeypatch.setattr(
+        runner.Context, "progress", lambda _self, done, total=None, **_words: told.append((done, total))
+    )
+    with transaction() as session:
+        job_id = jobs.submit(session, COLLECT_PICTURES, request).id
+    assert run_job(COLLECT_PICTURES, tasks.collect_pictures, job_id) == "succeeded"
+    assert told == [*[(done, total) for done in range(1, total + 1)], (total, total)]
 
 
 def test_a_zip_comes_in_by_form(client, run):
@@ -295,6 +314,51 @@ def test_a_folder_in_storage(submit, reel):
     assert result["counts"]["kept"] == 3
     assert result["counts"]["refused"] == {"too-many-bytes": 1}
     assert result["licences"] == {"unknown": 3}
+
+
+def test_a_name_that_is_no_key_is_refused_alone(submit, reel, s3, bucket):
+    reel.storage.put_at("drop/kiki/1.png", picture(1), "image/png")
+    data = picture(2)
+    connect(reel.settings.s3, s3.endpoint).put_object(
+        bucket, "drop/kiki/my picture.png", io.BytesIO(data), len(data)
+    )
+    request = CollectPicturesRequest(label="kiki", provider="folder", folder="drop/kiki")
+    counts = submit(COLLECT_PICTURES, request).result["counts"]
+    assert (counts["kept"], counts["refused"]) == (1, {"bad-name": 1})
+
+
+def test_a_folder_with_nothing_in_it_fails_with_a_sentence(submit, reel):
+    reel.storage.put_at("drop/kiki-2/9.png", picture(9), "image/png")
+    job = submit(
+        COLLECT_PICTURES, CollectPicturesRequest(label="kiki", provider="folder", folder="drop/kiki")
+    )
+    assert (job.state, job.attempt, job.error["status"]) == ("failed", 1, 422)
+    assert job.error["detail"].startswith("Nothing lies under drop/kiki/")
+
+
+@pytest.mark.parametrize(
+    "folder", ["uploads", "uploads/ab", "frames/", "/drop", "drop/../uploads", "drop//x", "dropped/x"]
+)
+def test_other_peoples_files_are_no_folder(client, folder):
+    body = {"label": "kiki", "provider": "folder", "folder": folder}
+    answer = client.post("/v1/web-collections", json=body)
+    assert answer.status_code == 422
+    [error] = answer.json()["errors"]
+    assert error["pointer"] == "#/folder"
+    assert error["detail"].startswith("Name a folder under drop/, such as drop/kiki;")
+
+
+def test_a_key_that_names_nothing_is_refused_at_the_door(client, reel):
+    film = {"label": "kiki", "key": "uploads/00/missing.mp4"}
+    pack = {"label": "kiki", "provider": "zip", "key": "uploads/00/missing.zip"}
+    for path, body in (("/v1/movies", film), ("/v1/web-collections", pack)):
+        answer = client.post(path, json=body)
+        assert (answer.status_code, body["key"] in answer.json()["detail"]) == (404, True)
+    reel.configure(s3__endpoint="127.0.0.1:1")
+    away = client.post("/v1/movies", json=film)
+    assert (away.status_code, away.json()["type"]) == (503, "urn:reelsight:problem:storage-unavailable")
+    assert "retry-after" in away.headers
+    assert rows(Job) == []
 
 
 def test_what_one_class_has_another_does_not_get_again(submit, reel):

@@ -49,6 +49,9 @@ class Archive:
         self._licence = licence
         self._attribution = attribution
 
+    def count(self) -> int:
+        return sum(1 for _ in self._pictures())
+
     def search(self, query: Query) -> Iterator[Candidate]:
         for member in islice(self._pictures(), query.limit):
             title = PurePosixPath(member).name

@@ -21,6 +21,9 @@ class Folder:
         self._licence = licence
         self._attribution = attribution
 
+    def count(self) -> None:
+        """Only known at the end."""
+
     def search(self, query: Query) -> Iterator[Candidate]:
         for key in islice(self._keys, query.limit):
             title = key.rpartition("/")[2]

@@ -30,6 +30,9 @@ class Openverse:
         self._picture_bytes = picture_bytes
         self._token = token
 
+    def count(self) -> None:
+        """Only known at the end."""
+
     def search(self, query: Query) -> Iterator[Candidate]:
         largest = REGISTERED_PAGE_SIZE if self._token else ANONYMOUS_PAGE_SIZE
         size = min(largest, query.limit)

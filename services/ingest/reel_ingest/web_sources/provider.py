@@ -43,6 +43,10 @@ class SourceProvider(Protocol):
 
     name: str
 
+    def count(self) -> int | None:
+        """Return how many candidates there are in all, where that is known before the search."""
+        ...
+
     def search(self, query: Query) -> Iterator[Candidate]:
         """Yield at most ``query.limit`` candidates, best first. Raises ``ReelError`` when it cannot search."""
         ...

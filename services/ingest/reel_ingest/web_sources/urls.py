@@ -29,6 +29,9 @@ class Urls:
         self._licence = licence
         self._attribution = attribution
 
+    def count(self) -> int:
+        return len(self._urls)
+
     def search(self, query: Query) -> Iterator[Candidate]:
         for url in islice(self._urls, query.limit):
             yield Candidate(url, self.name, licence=self._licence, attribution=self._attribution)
