@@ -199,6 +199,30 @@ def test_a_damaged_original_fails_the_job_and_writes_nothing(reel, collect):
     assert rows(parent_id=good) == []
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"dataset": "nosuch"}, 422, "Dataset 'nosuch' has no web pictures"),
+        ({"dataset": "films"}, 422, "Dataset 'films' has no web pictures"),
+        ({"label": "howl"}, 422, "of the class 'howl'"),
+        ({"collection_id": "col_1", "dataset": "films"}, 422, "is part of dataset 'default'"),
+        ({"collection_id": "col_empty"}, 422, "Web collection col_empty has no web pictures"),
+        ({"collection_id": "col_9"}, 404, "no web collection col_9"),
+        ({"label": "kiki", "collection_id": "col_1"}, 202, ""),
+    ],
+)
+def test_what_would_make_nothing_is_refused_at_the_door(reel, collect, body, status, words):
+    collect("col_1", [photograph(1)])
+    collect("col_empty", [])
+    collect("col_films", [photograph(2)], dataset="films", source="movie")
+    with transaction() as session:
+        _, token = create_key(session, "test", ["submit"])
+    with TestClient(api.app(), headers={"Authorization": f"Bearer {token}"}) as client:
+        answer = client.post("/v1/variants", json=body)
+    assert answer.status_code == status, answer.text
+    assert words in answer.json().get("detail", "")
+
+
 def test_jobs_are_submitted_over_http(reel, collect):
     collect("col_1", [photograph(1)])
     with transaction() as session:

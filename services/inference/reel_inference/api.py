@@ -126,10 +126,22 @@ async def create_prediction(request: Request, principal: Submitter) -> Response:
             body = _validated(await run_in_threadpool(_stored, form))
     else:
         body = _validated(await request.body())
-    return await run_in_threadpool(submit_job, PREDICT_PICTURES, body, principal, request)
+    return await run_in_threadpool(
+        submit_job,
+        PREDICT_PICTURES,
+        body,
+        principal,
+        request,
+        check=lambda session: serving.find_row(session, body.model),
+    )
 
 
 async def _one_picture(request: Request) -> bytes:
+    if "json" in request.headers.get("content-type", ""):
+        raise errors.UnsupportedType(
+            "Send the picture itself as the body, or a form with it as 'file'; "
+            "POST /v1/predictions takes keys of stored pictures as JSON."
+        )
     if not request.headers.get("content-type", "").startswith(FORM):
         return await request.body()
     async with request.form(max_files=1) as form:

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+from sqlalchemy.orm import Session
+
 from reel_inference.batching import Batcher
 from reel_inference.models import ACTIVE, ModelRecord, Models
 from reel_shared import errors
@@ -27,16 +29,22 @@ if TYPE_CHECKING:
 def find_model(model: str) -> ModelRecord:
     """Look up `active` or an id in the database. Raises errors.NoModel or errors.NotFound."""
     with reading() as session:
-        if model == ACTIVE:
-            alias = session.get(ModelAlias, ACTIVE)
-            if alias is None:
-                raise errors.NoModel("No model is active yet; train one with activate set, or activate one.")
-            model = alias.model_id
-        row = session.get(TrainedModel, model)
-        if row is None:
-            raise errors.NotFound(f"There is no model {model}; GET /v1/models lists them.")
+        row = find_row(session, model)
         files = {name: StoredFile.model_validate(facts) for name, facts in row.files.items()}
         return ModelRecord(row.id, files)
+
+
+def find_row(session: Session, model: str) -> TrainedModel:
+    """Likewise, in the caller's transaction."""
+    if model == ACTIVE:
+        alias = session.get(ModelAlias, ACTIVE)
+        if alias is None:
+            raise errors.NoModel("No model is active yet; train one with activate set, or activate one.")
+        model = alias.model_id
+    row = session.get(TrainedModel, model)
+    if row is None:
+        raise errors.NotFound(f"There is no model {model}; GET /v1/models lists them.")
+    return row
 
 
 @cache

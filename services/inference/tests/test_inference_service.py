@@ -116,6 +116,8 @@ def test_refusals_say_what_is_wrong(client, publish, reel):
     assert bad.headers["content-type"] == "application/problem+json"
     assert ask(client, picture(), model="mdl_x").status_code == 404
     assert ask(client, picture(), params={"top_k": 0}).status_code == 422
+    by_key = client.post("/v1/models/active/predict", json={"key": "uploads/x"})
+    assert (by_key.status_code, "POST /v1/predictions" in by_key.json()["detail"]) == (415, True)
     assert client.post("/v1/models/active/predict", files={}, data={"a": "b"}).status_code == 400
     reel.configure(limits__picture_bytes=1000)
     assert ask(client, picture() + b"\0" * 2_000_000).status_code == 413
@@ -211,7 +213,13 @@ def test_a_damaged_model_fails_the_job_with_the_reason(publish, reel):
 
 
 def test_jobs_are_submitted_by_keys_or_as_a_form(client, publish, reel):
+    none_yet = client.post("/v1/predictions", json={"keys": ["uploads/x"]})
+    assert (none_yet.status_code, none_yet.json()["type"]) == (503, "urn:reelsight:problem:no-model")
     publish("mdl_a")
+    unknown = client.post("/v1/predictions", json={"keys": ["uploads/x"], "model": "mdl_x"})
+    assert (unknown.status_code, "mdl_x" in unknown.json()["detail"]) == (404, True)
+    with transaction() as session:
+        assert session.query(Job).filter_by(kind=PREDICT_PICTURES.name).count() == 0
     by_key = client.post("/v1/predictions", json={"keys": ["uploads/x"], "metadata": {"batch": "7"}})
     assert by_key.status_code == 202
     assert by_key.json()["metadata"] == {"batch": "7"}

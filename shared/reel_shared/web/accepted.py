@@ -50,7 +50,7 @@ def submit_job(
     principal: Principal,
     request: Request,
     *,
-    check: Callable[[Session], None] | None = None,
+    check: Callable[[Session], object] | None = None,
 ) -> Response:
     """Submit a job and answer 202 with its envelope; honours ``Idempotency-Key`` and ``Prefer: wait``.
 
