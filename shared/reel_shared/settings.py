@@ -109,7 +109,6 @@ class Settings(BaseSettings):
         env_prefix="REEL_", env_nested_delimiter="__", extra="ignore", frozen=True
     )
 
-    service: str = "reelsight"
     data_dir: Path = Field(
         default=Path(".data"), description="scratch space of workers, home of the embedded servers"
     )
