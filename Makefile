@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := shared/reel_shared shared/networks/reel_networks $(wildcard services/*/reel_*) cli/reelsight scripts conftest.py
 
+# Each run starts a dozen processes that import much; where bytecode is switched off, each compiles all of it.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up test lint bench clean run-ready dev-ready
 
