@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import multiprocessing
 from collections.abc import Iterator
 
 import httpx
@@ -107,7 +106,3 @@ def test_the_active_model_answers_on_the_demo_page_without_a_key(mission: Missio
     answer = httpx.post(f"{base}/v1/models/active/predict", content=mission.facts.sample.picture, timeout=10)
     assert answer.json()["model"] == mission.facts.models[EVERYTHING].model_id
     assert httpx.get(f"{base}/v1/models", timeout=10).status_code == 401
-
-
-def test_the_picture_server_ends_with_its_owner() -> None:
-    assert multiprocessing.active_children() == []
