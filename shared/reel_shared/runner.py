@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +22,7 @@ from reel_shared.contracts import Kind, Model
 from reel_shared.db.engine import transact, transaction
 from reel_shared.errors import Canceled, DatabaseUnavailable, JobTimeout, LeaseLost, ReelError, Unavailable
 from reel_shared.jobs import Lease, Outcome, State
+from reel_shared.scratch import Scratch
 from reel_shared.settings import settings
 from reel_shared.telemetry import JOB_SECONDS, JOBS
 
@@ -52,7 +51,7 @@ class Context:
 
     def __init__(self, lease: Lease, *, time_limit: float) -> None:
         self.lease = lease
-        self.scratch = Path(tempfile.mkdtemp(prefix=f"{lease.job_id}-", dir=_scratch_root()))
+        self._scratch = Scratch(lease.job_id)
         self._limit = time_limit
         self._started = time.monotonic()
         self._reported = 0.0
@@ -62,6 +61,14 @@ class Context:
     @property
     def job_id(self) -> str:
         return self.lease.job_id
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for this job alone, gone when it ends."""
+        return self._scratch.path
+
+    def close(self) -> None:
+        self._scratch.remove()
 
     def check(self) -> None:
         """Raise when the job should stop. Call it between batches.
@@ -163,7 +170,7 @@ def run_job(kind: Kind, function: JobFunction[Any], job_id: str) -> State | None
             state = _attempt(kind, function, context)
         finally:
             heartbeat.done.set()
-            shutil.rmtree(context.scratch, ignore_errors=True)
+            context.close()
             JOB_SECONDS.labels(kind=kind.name).observe(context.running_seconds)
         JOBS.labels(kind=kind.name, state=state or "lost").inc()
         log.info("job.ended", state=state or "lost", seconds=round(context.running_seconds, 2))
@@ -219,9 +226,3 @@ def task(kind: Kind) -> Callable[[JobFunction[RequestT]], JobFunction[RequestT]]
         return function
 
     return register
-
-
-def _scratch_root() -> Path:
-    root = settings().data_dir / "scratch"
-    root.mkdir(parents=True, exist_ok=True)
-    return root

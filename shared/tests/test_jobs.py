@@ -534,6 +534,20 @@ def test_success_rows_and_next_job_come_all_or_not_at_all() -> None:
     assert len(children(lease.job_id)) == rows_of(lease.job_id) == 1
 
 
+def test_what_the_writing_of_the_rows_finds_out_stands_in_the_result() -> None:
+    lease, outcome = collected(kept=2)
+    result = outcome.result
+    assert isinstance(result, contracts.CollectPicturesResult)
+
+    def one_was_there_already(_session: Any) -> None:
+        result.counts.kept, result.counts.exact_duplicates = 1, 1
+
+    act(jobs.succeed, lease, Outcome(result, one_was_there_already))
+    kept = job(lease.job_id).result
+    assert kept is not None
+    assert (kept["counts"]["kept"], kept["counts"]["exact_duplicates"]) == (1, 1)
+
+
 def test_the_database_itself_refuses_a_second_end() -> None:
     job_id, _ = make("succeeded")
     with pytest.raises(sa.exc.IntegrityError), transaction() as session:
