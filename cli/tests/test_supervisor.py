@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from reelsight.platform.stack import Stack, programs
 from reelsight.platform.supervisor import RESTART_SECONDS, Program, Supervisor
 
 SLEEPER = "import time\nwhile True: time.sleep(0.05)"
@@ -89,3 +90,33 @@ def test_stop_kills_what_ignores_it_after_its_grace(supervise, tmp_path: Path) -
     supervisor.stop()
     assert not alive(pid)
     assert 0.4 < time.monotonic() - started < 5
+
+
+def test_each_process_serves_its_metrics_on_a_port_of_its_own() -> None:
+    ports = {program.name: program.env.get("REEL_METRICS_PORT") for program in programs(metrics_port=9100)}
+    assert ports.pop("api") is None
+    assert sorted(ports.values()) == [str(9100 + offset) for offset in range(6)]
+    assert {program.env.get("REEL_METRICS_PORT") for program in programs()} == {None, "0"}
+
+
+def test_what_a_program_has_of_its_own_is_in_its_environment(supervise, tmp_path: Path) -> None:
+    write = f"import os; open({str(tmp_path / 'seen')!r}, 'w').write(os.environ['ONLY_MINE'])"
+    supervise(Program("writer", [sys.executable, "-c", write], env={"ONLY_MINE": "yes"}))
+    until(lambda: (tmp_path / "seen").exists() and (tmp_path / "seen").read_text() == "yes")
+
+
+def test_the_watch_goes_on_after_something_cannot_be_started(tmp_path: Path) -> None:
+    said: list[str] = []
+    stack = Stack(tmp_path, say=said.append)
+    looks = iter([OSError("No room for another process."), None])
+
+    class Broken(Supervisor):
+        def watch(self) -> None:
+            if (problem := next(looks, None)) is not None:
+                raise problem
+            stack._closing.set()
+
+    stack.supervisor = Broken([], env={}, logs=tmp_path, say=said.append)
+    stack._revive = lambda server: None
+    stack._watch()
+    assert said == ["No room for another process. Trying again."]

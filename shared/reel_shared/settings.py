@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     log_json: bool = True
     metrics_port: int = Field(default=0, description="where a worker serves /metrics; 0: nowhere")
+    metrics_host: str = Field(
+        default="127.0.0.1", description="the address it listens on; 0.0.0.0 in a container"
+    )
     database: Database = Database()
     redis: Redis = Redis()
     s3: S3 = S3()

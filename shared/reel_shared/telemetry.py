@@ -58,4 +58,4 @@ def configure_logging() -> None:
 def serve_metrics() -> None:
     """Serve ``/metrics`` of a worker on ``REEL_METRICS_PORT``; 0 serves none."""
     if settings().metrics_port:
-        start_http_server(settings().metrics_port)
+        start_http_server(settings().metrics_port, addr=settings().metrics_host)

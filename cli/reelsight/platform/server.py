@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -16,6 +17,8 @@ from reel_trainer.api import router as trainer
 from reel_web.api import router as web
 from reel_web.pages import router as pages
 
+log = structlog.get_logger(__name__)
+
 
 def app() -> FastAPI:
     return create_app("Reelsight", [ingest, augment, trainer, inference, explainer, web, pages])
@@ -24,6 +27,14 @@ def app() -> FastAPI:
 def main() -> None:
     configure_logging()
     web_settings = settings().web
+    if (
+        web_settings.host not in ("127.0.0.1", "localhost", "::1")
+        and "public_demo" not in web_settings.model_fields_set
+    ):
+        log.warning(
+            "web.open_to_strangers",
+            advice="The demo page takes pictures without a key; set REEL_WEB__PUBLIC_DEMO to true or false.",
+        )
     uvicorn.run(
         app(),
         host=web_settings.host,

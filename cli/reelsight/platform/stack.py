@@ -25,7 +25,7 @@ from reel_shared.db.engine import dispose, transaction
 from reel_shared.db.migrate import migrate
 from reel_shared.embedded.ports import free_port, is_free
 from reel_shared.embedded.seaweed import Seaweed
-from reel_shared.embedded.server import write_secretly
+from reel_shared.embedded.server import Server, ServerFailed, write_secretly
 from reel_shared.embedded.valkey import Valkey
 from reel_shared.security import create_key
 from reel_shared.storage import storage
@@ -96,7 +96,10 @@ class Stack:
         write_secretly(
             self.data / CLIENT_FILE, json.dumps({"url": self.access.url, "token": self.access.token})
         )
-        self.supervisor = Supervisor(programs(), env=self.env, logs=self.data / "logs", say=self._say)
+        metrics = settings_module.settings().metrics_port
+        self.supervisor = Supervisor(
+            programs(metrics_port=metrics), env=self.env, logs=self.data / "logs", say=self._say
+        )
         self.supervisor.start()
         self._watcher.start()
         self._wait_for_api()
@@ -115,12 +118,21 @@ class Stack:
     def _watch(self) -> None:
         assert self.supervisor is not None
         while not self._closing.wait(WATCH_SECONDS):
-            self.supervisor.watch()
             self.peak_bytes = max(self.peak_bytes, family_bytes())
-            for server in (self.valkey, self.s3):
-                if not server.running:
-                    self._say(f"{server.name} has ended; starting it again (log: {server.log})")
-                    server.restart()
+            for look in (
+                self.supervisor.watch,
+                lambda: self._revive(self.valkey),
+                lambda: self._revive(self.s3),
+            ):
+                try:
+                    look()
+                except (OSError, ServerFailed) as error:
+                    self._say(f"{error} Trying again.")  # whatever happens, the watching goes on
+
+    def _revive(self, server: Server) -> None:
+        if not server.running:
+            self._say(f"{server.name} has ended; starting it again (log: {server.log})")
+            server.restart()
 
     # --- parts --------------------------------------------------------------------------------------------
 
@@ -187,12 +199,15 @@ class Stack:
         )
 
 
-def programs() -> list[Program]:
-    """Every process of the platform besides the servers: the API, the reaper, one worker a service."""
+def programs(*, metrics_port: int = 0) -> list[Program]:
+    """Every process of the platform besides the servers: the API, the reaper, one worker a service.
+
+    Args:
+        metrics_port: the reaper's; the workers take the ones after it. 0 serves none.
+    """
     python = [sys.executable, "-m"]
-    workers = [Program(f"{queue}-worker", [*python, f"reel_{queue}.worker"]) for queue in QUEUES]
-    return [
-        Program("api", [*python, "reelsight.platform.server"], stop_seconds=15.0),
-        Program("reaper", [*python, "reel_shared.outbox"], stop_seconds=10.0),
-        *workers,
-    ]
+    made = [Program("reaper", [*python, "reel_shared.outbox"], stop_seconds=10.0)]
+    made += [Program(f"{queue}-worker", [*python, f"reel_{queue}.worker"]) for queue in QUEUES]
+    for offset, program in enumerate(made):
+        program.env["REEL_METRICS_PORT"] = str(metrics_port + offset) if metrics_port else "0"
+    return [Program("api", [*python, "reelsight.platform.server"], stop_seconds=15.0), *made]

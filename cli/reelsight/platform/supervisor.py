@@ -22,6 +22,8 @@ class Program:
     name: str
     command: list[str]
     stop_seconds: float = 30.0
+    env: dict[str, str] = field(default_factory=dict)
+    """What this process has in its environment besides what all have."""
     process: Process | None = None
     started: float = 0.0
     deaths: int = 0
@@ -44,7 +46,11 @@ class Supervisor:
             self._start(program)
 
     def watch(self) -> None:
-        """Look once at every process and start again those that died, later each time they die soon."""
+        """Look once at every process and start again those that died, later each time they die soon.
+
+        Raises:
+            OSError: one of them cannot be started; the next look tries again.
+        """
         now = time.monotonic()
         for program in self.programs:
             if program.process is not None and not program.process.running:
@@ -73,7 +79,7 @@ class Supervisor:
         program.process = spawn(
             program.command,
             log=self._logs / f"{program.name}.log",
-            env=self._env,
+            env={**self._env, **program.env},
             grace=program.stop_seconds,
         )
         program.started = time.monotonic()
