@@ -111,7 +111,9 @@ async def predict(
     engine = serving.models().resident(model)
     if engine is None:
         engine = await run_in_threadpool(serving.models().engine, model)
-    picture = await anyio.to_thread.run_sync(read_picture, content, engine.size, limiter=_decoding)
+    picture = await anyio.to_thread.run_sync(
+        read_picture, content, engine.size, serving.bounds(), limiter=_decoding
+    )
     labels = await predict_picture(engine, picture, batcher=serving.batcher(), top_k=top_k)
     answer = Prediction(model=engine.card.id, predictions=labels)
     return JSONResponse(answer.model_dump(), headers={"X-Model": engine.card.id, "Cache-Control": "no-store"})

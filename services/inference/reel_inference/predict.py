@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,9 +40,17 @@ def top_labels(logits: Logits, card: ModelCard, *, top_k: int) -> list[LabelProb
     return [LabelProbability(label=card.classes[i], probability=float(chances[i])) for i in order]
 
 
-def read_picture(content: bytes, size: int) -> Pictures:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most that one picture may have: pixels once decoded, bytes before."""
+
+    max_pixels: int
+    max_bytes: int
+
+
+def read_picture(content: bytes, size: int, bounds: Bounds) -> Pictures:
     """Decode and prepare one picture: uint8 (size, size, 3). Raises errors.BadPicture and its kin."""
-    return preprocess(open_picture(content), size)
+    return preprocess(open_picture(content, max_pixels=bounds.max_pixels, max_bytes=bounds.max_bytes), size)
 
 
 async def predict_picture(
@@ -64,6 +73,7 @@ def predict_pictures(
     engine: Engine,
     contents: Sequence[Callable[[], bytes]],
     *,
+    bounds: Bounds,
     batcher: Batcher,
     top_k: int,
     timeout: float = 60.0,
@@ -74,7 +84,8 @@ def predict_pictures(
     Errors worth a retry of the whole job (storage away) are raised, not written down.
     """
     with ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode") as pool:
-        outcomes = list(pool.map(lambda content: _begin(engine, content, batcher, timeout), contents))
+        begin = partial(_begin, engine, bounds=bounds, batcher=batcher, timeout=timeout)
+        outcomes = list(pool.map(begin, contents))
     answers: list[Answer] = []
     for outcome in outcomes:
         if isinstance(outcome, errors.ReelError):
@@ -85,10 +96,10 @@ def predict_pictures(
 
 
 def _begin(
-    engine: Engine, content: Callable[[], bytes], batcher: Batcher, timeout: float
+    engine: Engine, content: Callable[[], bytes], *, bounds: Bounds, batcher: Batcher, timeout: float
 ) -> Future[Logits] | errors.ReelError:
     try:
-        picture = read_picture(content(), engine.size)
+        picture = read_picture(content(), engine.size, bounds)
     except errors.ReelError as error:
         if error.retryable:
             raise

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from reel_inference.batching import Batcher
 from reel_inference.models import ACTIVE, ModelRecord, Models
+from reel_inference.predict import Bounds
 from reel_shared import errors
 from reel_shared.contracts import StoredFile
 from reel_shared.cores import usable_cores
@@ -63,6 +64,12 @@ def batcher() -> Batcher:
     """This process's lanes."""
     inference = settings().inference
     return Batcher(lanes=_lanes(), max_batch=inference.max_batch, bound=inference.queue)
+
+
+def bounds() -> Bounds:
+    """What the settings allow a picture to have."""
+    limits = settings().limits
+    return Bounds(max_pixels=limits.picture_pixels, max_bytes=limits.picture_bytes)
 
 
 def _lanes() -> int:

@@ -46,7 +46,9 @@ def _answers(
     for start in range(0, total, step):
         keys = request.keys[start : start + step]
         contents = [_reader(key) for key in keys]
-        answers = predict.predict_pictures(engine, contents, batcher=serving.batcher(), top_k=request.top_k)
+        answers = predict.predict_pictures(
+            engine, contents, bounds=serving.bounds(), batcher=serving.batcher(), top_k=request.top_k
+        )
         yield from zip(keys, answers, strict=True)
         context.progress(start + len(keys), total, unit="pictures", message="predicting")
 

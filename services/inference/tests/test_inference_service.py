@@ -121,6 +121,10 @@ def test_refusals_say_what_is_wrong(client, publish, reel):
     assert client.post("/v1/models/active/predict", files={}, data={"a": "b"}).status_code == 400
     reel.configure(limits__picture_bytes=1000)
     assert ask(client, picture() + b"\0" * 2_000_000).status_code == 413
+    reel.configure(limits__picture_bytes=20_000_000, limits__picture_pixels=60 * 40 - 1)
+    assert ask(client, picture()).json()["reason"] == "too-many-pixels"
+    reel.configure(limits__picture_pixels=60 * 40)
+    assert ask(client, picture()).status_code == 200
 
 
 def test_visitors_may_ask_the_active_model_only_and_only_where_the_demo_is_public(client, publish, reel):

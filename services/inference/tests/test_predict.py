@@ -10,8 +10,10 @@ from PIL import Image
 
 from reel_inference.batching import Batcher
 from reel_inference.engine import load_engine
-from reel_inference.predict import predict_pictures, probabilities, top_labels
+from reel_inference.predict import Bounds, predict_pictures, probabilities, top_labels
 from reel_shared import errors
+
+BOUNDS = Bounds(max_pixels=40_000_000, max_bytes=2**20)
 
 
 def png(colour):
@@ -52,7 +54,9 @@ def test_top_labels_are_sorted_and_sum_to_one_when_all_are_asked_for(engine):
 
 def test_a_bad_picture_fails_alone(engine, batcher):
     contents = [png("red"), b"not a picture", png("lime"), png("red")[:60], png("blue")]
-    answers = predict_pictures(engine, [lambda c=c: c for c in contents], batcher=batcher, top_k=1)
+    answers = predict_pictures(
+        engine, [lambda c=c: c for c in contents], bounds=BOUNDS, batcher=batcher, top_k=1
+    )
     assert [a.predictions and a.predictions[0].label for a in answers] == ["red", None, "green", None, "blue"]
     assert [a.error.code if a.error else None for a in answers] == [
         None,
@@ -63,6 +67,15 @@ def test_a_bad_picture_fails_alone(engine, batcher):
     ]
 
 
+@pytest.mark.parametrize(("pixels", "octets"), [(1199, 2**20), (1200, 60)])
+def test_the_bounds_given_hold(engine, batcher, pixels, octets):
+    ask = [lambda: png("red")]
+    tight = Bounds(max_pixels=pixels, max_bytes=octets)
+    assert predict_pictures(engine, ask, bounds=tight, batcher=batcher, top_k=1)[0].error.code == "too-large"
+    exact = Bounds(max_pixels=1200, max_bytes=len(png("red")))
+    assert predict_pictures(engine, ask, bounds=exact, batcher=batcher, top_k=1)[0].predictions
+
+
 def test_a_missing_file_is_its_own_error_and_storage_away_is_everyones(engine, batcher):
     def missing():
         raise errors.NotFound("There is no object pictures/x.")
@@ -70,8 +83,8 @@ def test_a_missing_file_is_its_own_error_and_storage_away_is_everyones(engine, b
     def away():
         raise errors.StorageUnavailable("Object storage does not answer.")
 
-    answers = predict_pictures(engine, [missing, lambda: png("red")], batcher=batcher, top_k=1)
+    answers = predict_pictures(engine, [missing, lambda: png("red")], bounds=BOUNDS, batcher=batcher, top_k=1)
     assert answers[0].error.code == "not-found"
     assert answers[1].predictions[0].label == "red"
     with pytest.raises(errors.StorageUnavailable):
-        predict_pictures(engine, [lambda: png("red"), away], batcher=batcher, top_k=1)
+        predict_pictures(engine, [lambda: png("red"), away], bounds=BOUNDS, batcher=batcher, top_k=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from reel_shared.cores import usable_cores
 from reel_shared.errors import BadPicture, Corrupt, TooLarge, Unavailable
 from reel_shared.images import open_picture, preprocess
 from reel_shared.manifest import ManifestImage
@@ -84,7 +84,7 @@ def build_cache(
 
 def _decoded(rows: Sequence[ManifestImage], folder: Path, *, side: int, roomy: bool) -> Iterator[Pixels]:
     """Yield pictures in order, decoded by threads that run at most a few pictures ahead."""
-    workers = min(8, os.cpu_count() or 1)
+    workers = min(8, usable_cores())
     waiting: deque[Future[Pixels]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         try:
@@ -101,9 +101,11 @@ def _decoded(rows: Sequence[ManifestImage], folder: Path, *, side: int, roomy: b
 def _decode(row: ManifestImage, folder: Path, side: int, roomy: bool) -> Pixels:
     try:
         data = (folder / row.sha256).read_bytes()
-        if not roomy:
-            return preprocess(open_picture(data, max_bytes=len(data) + 1), side)
-        return _fit(open_picture(data, max_bytes=len(data) + 1, target=side), side)
+        # whether the picture is too large was judged when it came in; here it must be the one that was recorded
+        pixels = row.width * row.height
+        target = side if roomy else None
+        picture = open_picture(data, max_pixels=pixels, max_bytes=len(data), target=target)
+        return _fit(picture, side) if roomy else preprocess(picture, side)
     except FileNotFoundError:
         raise Corrupt(f"Picture {row.id} ({row.key}) is missing; ingest it again.") from None
     except (BadPicture, TooLarge) as error:

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from reel_networks import InputStats
 from reel_shared.errors import Corrupt, Unavailable, Unprocessable
@@ -78,6 +79,16 @@ def test_damaged_and_missing_pictures_are_named(shapes, tmp_path) -> None:
     (tmp_path / row.sha256).write_bytes((shapes.folder / row.sha256).read_bytes()[:400])
     with pytest.raises(Corrupt, match=r"img_disc00 .* cannot be decoded"):
         build_cache([row], tmp_path, tmp_path / "c.u8", side=48, roomy=True)
+
+
+def test_pictures_may_have_the_pixels_that_were_recorded_and_no_more(shapes, tmp_path) -> None:
+    row = shapes.images[0].model_copy(update={"width": 7000, "height": 6000})
+    Image.new("L", (7000, 6000), 90).save(tmp_path / row.sha256, "JPEG")
+    made = build_cache([row], tmp_path, tmp_path / "c.u8", side=48, roomy=True)
+    assert made.squares([0]).mean() == 90
+    smaller = row.model_copy(update={"height": 5999})
+    with pytest.raises(Corrupt, match=r"cannot be decoded: .*too many pixels \(7000 x 6000\)"):
+        build_cache([smaller], tmp_path, tmp_path / "d.u8", side=48, roomy=True)
 
 
 def test_a_disk_too_small_is_told_before_it_fills(shapes, tmp_path, monkeypatch) -> None:
