@@ -1,6 +1,6 @@
 """How many cores this process may really use: the cgroup's CPU quota, not the machine's core count.
 
-Called by inference when it sizes lanes and thread pools, and by the explainer for torch's threads.
+Called by inference when it sizes lanes and thread pools, by explainer and trainer for torch's threads.
 """
 
 from __future__ import annotations

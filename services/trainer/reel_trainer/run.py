@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from reel_shared import manifest as manifests
 from reel_shared.contracts import Model
+from reel_shared.cores import usable_cores
 from reel_shared.errors import ReelError, Unprocessable
 from reel_trainer.leaks import certify
 from reel_trainer.recipe import Recipe
@@ -104,7 +105,7 @@ def run(spec: Spec, report: Callable[[str, dict[str, Any]], None]) -> None:
     from reel_trainer.export import Identity, export
     from reel_trainer.training import Places, train_model
 
-    torch.set_num_threads(spec.threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(spec.threads or usable_cores())
     places = Places(spec.pictures, spec.scratch)
     trained = train_model(manifest, spec.recipe, places, weights=spec.weights, seed=spec.seed, report=report)
     who = Identity(spec.model_id, spec.dataset_version_id, spec.weights_name or spec.weights)
