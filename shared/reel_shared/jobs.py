@@ -220,6 +220,8 @@ def cancel(session: Session, job_id: str) -> Job:
     Raises:
         Conflict: the job has ended otherwise.
     """
+    # Between the two tries the lease could be given back, and the wish would wait for a worker that is gone.
+    session.execute(sa.select(Job.id).where(Job.id == job_id).with_for_update())
     waiting = sa.or_(
         Job.state == State.QUEUED, sa.and_(Job.state == State.RUNNING, Job.lease_until.is_(None))
     )
@@ -252,12 +254,13 @@ def expire(session: Session, *, now: datetime | None = None) -> int:
     """Put jobs whose lease ran out back to waiting, end exhausted and long-waiting ones; returns how many."""
     now = now or utcnow()
     dead = sa.and_(Job.state.in_(LIVE), Job.lease_until < now)
+    orphaned = sa.and_(Job.state == State.CANCELING, Job.lease_until.is_(None))
     spent = sa.and_(Job.state == State.RUNNING, Job.lease_until.is_(None), Job.attempt >= Job.max_attempts)
     old = sa.and_(
         Job.state == State.QUEUED, Job.created_at < now - timedelta(seconds=settings().jobs.queue_ttl_seconds)
     )
     rows = session.scalars(
-        sa.select(Job).where(sa.or_(dead, spent, old)).with_for_update(skip_locked=True)
+        sa.select(Job).where(sa.or_(dead, orphaned, spent, old)).with_for_update(skip_locked=True)
     ).all()
     for job in rows:
         _expire_one(session, job)

@@ -362,6 +362,30 @@ def test_of_many_workers_that_race_for_a_job_one_gets_it() -> None:
         assert job(job_id).attempt == 1
 
 
+@pytest.mark.parametrize("way", ["release", "retry", "expire"])
+def test_cancel_that_meets_a_lease_being_given_back_ends_the_job(way: str) -> None:
+    job_id, lease = make("running")
+    if way == "expire":
+        lapse(job_id)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction() as session:
+            jobs.expire(session) if way == "expire" else WRITES[way](session, lease)
+            asked = pool.submit(act, jobs.cancel, job_id)
+            with pytest.raises(TimeoutError):
+                asked.result(0.5)  # it waits for what is not committed yet
+        assert asked.result(30).state == State.CANCELED
+    assert [event.terminal for event in events(job_id)].count(True) == 1
+    assert due(job_id) is None
+
+
+def test_a_cancel_wish_that_no_worker_can_see_is_carried_out_by_the_reaper() -> None:
+    job_id, _ = make("canceling")
+    set_row(job_id, lease_token=None, lease_until=None)
+    assert act(jobs.expire) == 1
+    assert job(job_id).state == State.CANCELED
+    assert events(job_id)[-1].terminal
+
+
 def test_cancel_against_success_ends_each_job_once() -> None:
     """200 races; whichever comes first wins, and the rows of a canceled job are not written."""
     ends = {State.SUCCEEDED: 0, State.CANCELED: 0}
