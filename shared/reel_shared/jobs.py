@@ -38,6 +38,8 @@ class State(StrEnum):
 TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED})
 SUBMITTED = "reel_submitted"
 """Where a session keeps the ids of the jobs submitted in it; they are sent once it has committed."""
+EXPIRE_BATCH = 500
+"""How many jobs one call of ``expire`` handles, so that its transaction stays short."""
 LIVE = frozenset({State.RUNNING, State.CANCELING})
 
 
@@ -251,16 +253,26 @@ def replay(session: Session, job_id: str) -> Job:
 
 
 def expire(session: Session, *, now: datetime | None = None) -> int:
-    """Put jobs whose lease ran out back to waiting, end exhausted and long-waiting ones; returns how many."""
+    """Put jobs whose lease ran out back to waiting, end exhausted and long-waiting ones; returns how many.
+
+    At most ``EXPIRE_BATCH``; none of them is found again, so the caller repeats while the batch is full.
+    """
     now = now or utcnow()
+    too_long_ago = now - timedelta(seconds=settings().jobs.queue_ttl_seconds)
     dead = sa.and_(Job.state.in_(LIVE), Job.lease_until < now)
     orphaned = sa.and_(Job.state == State.CANCELING, Job.lease_until.is_(None))
     spent = sa.and_(Job.state == State.RUNNING, Job.lease_until.is_(None), Job.attempt >= Job.max_attempts)
-    old = sa.and_(
-        Job.state == State.QUEUED, Job.created_at < now - timedelta(seconds=settings().jobs.queue_ttl_seconds)
+    old = sa.and_(Job.state == State.QUEUED, Job.created_at < too_long_ago)
+    left = sa.and_(
+        Job.state == State.RUNNING,
+        Job.lease_until.is_(None),
+        sa.func.coalesce(Job.not_before, Job.sent_at) < too_long_ago,
     )
     rows = session.scalars(
-        sa.select(Job).where(sa.or_(dead, orphaned, spent, old)).with_for_update(skip_locked=True)
+        sa.select(Job)
+        .where(sa.or_(dead, orphaned, spent, old, left))
+        .limit(EXPIRE_BATCH)
+        .with_for_update(skip_locked=True)
     ).all()
     for job in rows:
         _expire_one(session, job)
@@ -277,6 +289,9 @@ def _expire_one(session: Session, job: Job) -> None:
         error = AttemptsExhausted(
             f"The worker died {job.attempt} times while running this job; the last one was {job.worker}."
         )
+        _end(session, job.id, State.FAILED, error={**error.problem(), "attempts": job.attempt})
+    elif job.lease_until is None:
+        error = JobTimeout("No worker took the job up again in time; check that its service is running.")
         _end(session, job.id, State.FAILED, error={**error.problem(), "attempts": job.attempt})
     else:
         _event(session, job.id, State.RUNNING, lease_expired=True, worker=job.worker, attempt=job.attempt)
@@ -339,10 +354,11 @@ def _end(session: Session, job_id: str, state: State, **values: Any) -> None:
 
 def _give_back(session: Session, job_id: str, **values: Any) -> None:
     """Leave the job running without a lease, with a message due so that a worker claims it again."""
+    # ``sent_at`` anew, because the time it may wait begins now, however long the last attempt took.
     session.execute(
         sa.update(Job)
         .where(Job.id == job_id)
-        .values(lease_token=None, lease_until=None, version=Job.version + 1, **values)
+        .values(lease_token=None, lease_until=None, sent_at=utcnow(), version=Job.version + 1, **values)
         .execution_options(synchronize_session=False)
     )
     kind = session.execute(sa.select(Job.kind).where(Job.id == job_id)).scalar_one()

@@ -110,10 +110,7 @@ class Reaper:
 
     def step(self) -> None:
         if time.monotonic() >= self.lenient_until:
-            with transaction() as session:
-                expired = jobs.expire(session)
-            if expired:
-                log.warning("reaper.expired", jobs=expired)
+            self._expire()
         self._find_lost()
         self._send_due()
         self._forget()
@@ -141,6 +138,15 @@ class Reaper:
         """Let the next reaper lead at once."""
         with suppress(DatabaseUnavailable), transaction() as session:
             session.execute(sa.delete(Lock).where(Lock.name == "reaper", Lock.owner == self.owner))
+
+    def _expire(self) -> None:
+        expired, found = 0, jobs.EXPIRE_BATCH
+        while found == jobs.EXPIRE_BATCH and not self.stopping.is_set():
+            with transaction() as session:
+                found = jobs.expire(session)
+            expired += found
+        if expired:
+            log.warning("reaper.expired", jobs=expired)
 
     def _find_lost(self) -> None:
         """Find waiting jobs whose message is gone: the broker holds fewer messages than jobs wait."""

@@ -252,6 +252,34 @@ def test_a_job_nobody_takes_fails_when_its_time_in_the_queue_is_over(kernel: Ree
     assert due(job_id) is None
 
 
+@pytest.mark.parametrize("way", ["release", "retry", "expire"])
+def test_a_job_nobody_takes_up_again_fails_when_its_time_to_wait_is_over(kernel: Reel, way: str) -> None:
+    job_id, lease = make("running")
+    ttl = timedelta(seconds=kernel.settings.jobs.queue_ttl_seconds)
+    set_row(job_id, sent_at=utcnow() - 2 * ttl)  # a long attempt: only the waiting after it counts
+    if way == "expire":
+        lapse(job_id)
+        act(jobs.expire)
+    else:
+        act(WRITES[way], lease)
+    act(jobs.expire, now=utcnow() + ttl - timedelta(seconds=5))
+    assert job(job_id).state == State.RUNNING
+    act(jobs.expire, now=utcnow() + ttl + timedelta(seconds=5))
+    after = job(job_id)
+    assert after.state == State.FAILED
+    assert after.error is not None
+    assert after.error["type"].endswith("timeout")
+    assert after.error["attempts"] == after.attempt
+    assert due(job_id) is None
+
+
+def test_expire_takes_a_batch_at_a_time_and_none_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "EXPIRE_BATCH", 3)
+    for lease in running(7):
+        lapse(lease.job_id)
+    assert [act(jobs.expire) for _ in range(4)] == [3, 3, 1, 0]
+
+
 def test_unknown_jobs_are_not_found() -> None:
     for function in (jobs.get, jobs.cancel, jobs.replay):
         with pytest.raises(NotFound, match="job_0"):

@@ -240,6 +240,16 @@ def test_running_and_ended_jobs_are_never_sent_again(broker: Any) -> None:
         assert utcnow() - jobs.get(session, waiting).sent_at < timedelta(minutes=1)
 
 
+def test_one_step_expires_more_jobs_than_one_batch_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "EXPIRE_BATCH", 2)
+    for job_id in submit(5):
+        assert transact(lambda session, job_id=job_id: jobs.claim(session, job_id)) is not None
+    set_all(lease_until=utcnow() - timedelta(seconds=1))
+    Reaper().step()
+    with reading() as session:
+        assert session.scalars(sa.select(Job.lease_until)).all() == [None] * 5
+
+
 # --- one leader -------------------------------------------------------------------------------------------
 
 
