@@ -16,10 +16,9 @@ from typing import Any, TypeVar
 import httpx
 
 from reel_shared import contracts
-from reel_shared.contracts import JsonObject, Kind, Model, StoredFile
+from reel_shared.contracts import TERMINAL, JsonObject, Kind, Model, StoredFile
 
 ResultT = TypeVar("ResultT", bound=Model)
-TERMINAL = frozenset({"succeeded", "failed", "canceled"})
 HOLD_SECONDS = 1
 """For so long each look of ``wait`` lets the server hold its answer; so often progress is reported."""
 

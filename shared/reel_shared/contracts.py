@@ -25,6 +25,11 @@ def _spelled(pattern: str, advice: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+ACTIVE = "active"
+"""Stands for the id of the model that serves now."""
+TERMINAL = frozenset({"succeeded", "failed", "canceled"})
+"""The states that a job never leaves."""
+
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 _NAME_ADVICE = (
     "Use lower-case letters, digits, - and _, at most 63 characters, beginning with a letter or a digit."

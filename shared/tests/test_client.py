@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from reel_shared import contracts
+from reel_shared import contracts, jobs
 from reel_shared.client import PATHS, ApiError, Client, Unreachable
 from reel_shared.contracts import MakeVariantsRequest, MakeVariantsResult
 from reel_shared.db.engine import reading
@@ -32,6 +32,10 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 @pytest.fixture
 def client(api: Any) -> Client:
     return Client(api.url, api.token("read", "submit"), patience=5)
+
+
+def test_the_client_stops_waiting_at_the_states_that_a_job_never_leaves() -> None:
+    assert contracts.TERMINAL == jobs.TERMINAL == set(jobs.State) - jobs.LIVE - {jobs.State.QUEUED}
 
 
 def count_jobs() -> int:

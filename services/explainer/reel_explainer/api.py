@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from reel_explainer.lookup import ACTIVE, find_model
-from reel_shared.contracts import EXPLAIN_PICTURE, ExplainPictureRequest
+from reel_shared.contracts import ACTIVE, EXPLAIN_PICTURE, ExplainPictureRequest
+from reel_shared.db.lookups import find_model
 from reel_shared.errors import Forbidden, Unprocessable
 from reel_shared.security import Principal
 from reel_shared.web import uploads

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from reel_explainer.lookup import find_model
 from reel_explainer.model import ExplainableModel, load_model
 from reel_shared.contracts import StoredFile
 from reel_shared.db.engine import transact
+from reel_shared.db.lookups import find_model
 from reel_shared.errors import Corrupt
 from reel_shared.model_card import CARD, WEIGHTS, read_card
 from reel_shared.storage import storage

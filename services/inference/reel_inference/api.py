@@ -20,11 +20,11 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import JSONResponse, Response
 
 from reel_inference import serving
-from reel_inference.models import ACTIVE
 from reel_inference.predict import predict_picture, read_picture
 from reel_shared import errors
-from reel_shared.contracts import PREDICT_PICTURES, Prediction, PredictPicturesRequest
+from reel_shared.contracts import ACTIVE, PREDICT_PICTURES, Prediction, PredictPicturesRequest
 from reel_shared.cores import usable_cores
+from reel_shared.db.lookups import find_model
 from reel_shared.settings import settings
 from reel_shared.storage import storage
 from reel_shared.web.accepted import Submission, submit_job
@@ -134,7 +134,7 @@ async def create_prediction(request: Request, principal: Submitter) -> Response:
         body,
         principal,
         request,
-        check=lambda session: serving.find_row(session, body.model),
+        check=lambda session: find_model(session, body.model),
     )
 
 

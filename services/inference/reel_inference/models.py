@@ -18,13 +18,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from reel_shared import errors
-from reel_shared.contracts import StoredFile
+from reel_shared.contracts import ACTIVE, StoredFile
 from reel_shared.model_card import CARD, GRAPH, facts_of
 
 if TYPE_CHECKING:
     from reel_inference.engine import Engine
-
-ACTIVE = "active"
 
 log = structlog.get_logger(__name__)
 

@@ -10,16 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from sqlalchemy.orm import Session
-
 from reel_inference.batching import Batcher
-from reel_inference.models import ACTIVE, ModelRecord, Models
+from reel_inference.models import ModelRecord, Models
 from reel_inference.predict import Bounds
 from reel_shared import errors
-from reel_shared.contracts import StoredFile
+from reel_shared.contracts import ACTIVE, StoredFile
 from reel_shared.cores import usable_cores
 from reel_shared.db.engine import reading
-from reel_shared.db.models import ModelAlias, TrainedModel
+from reel_shared.db.lookups import find_model
 from reel_shared.settings import settings
 from reel_shared.storage import storage
 
@@ -27,32 +25,19 @@ if TYPE_CHECKING:
     from reel_inference.engine import Engine
 
 
-def find_model(model: str) -> ModelRecord:
+def find_record(model: str) -> ModelRecord:
     """Look up `active` or an id in the database. Raises errors.NoModel or errors.NotFound."""
     with reading() as session:
-        row = find_row(session, model)
+        row = find_model(session, model)
         files = {name: StoredFile.model_validate(facts) for name, facts in row.files.items()}
         return ModelRecord(row.id, files)
-
-
-def find_row(session: Session, model: str) -> TrainedModel:
-    """Likewise, in the caller's transaction."""
-    if model == ACTIVE:
-        alias = session.get(ModelAlias, ACTIVE)
-        if alias is None:
-            raise errors.NoModel("No model is active yet; train one with activate set, or activate one.")
-        model = alias.model_id
-    row = session.get(TrainedModel, model)
-    if row is None:
-        raise errors.NotFound(f"There is no model {model}; GET /v1/models lists them.")
-    return row
 
 
 @cache
 def models() -> Models:
     """This process's models."""
     return Models(
-        find=find_model,
+        find=find_record,
         download=lambda key, path: storage().get_file(key, path),
         load=_load,
         folder=settings().data_dir / "models",
@@ -90,7 +75,7 @@ def check() -> None:
     if models().resident() is not None:
         return
     try:
-        record = find_model(ACTIVE)
+        record = find_record(ACTIVE)
     except errors.NoModel:
         return
     raise errors.Unavailable(f"Model {record.id} is still being loaded.")

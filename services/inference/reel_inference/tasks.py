@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 
 from reel_inference import predict, serving
 from reel_inference.engine import Engine
-from reel_inference.models import ACTIVE
 from reel_shared import contracts
-from reel_shared.contracts import PREDICT_PICTURES, PredictPicturesRequest, PredictPicturesResult
+from reel_shared.contracts import ACTIVE, PREDICT_PICTURES, PredictPicturesRequest, PredictPicturesResult
 from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
 from reel_shared.settings import settings

@@ -19,6 +19,7 @@ from reel_shared.contracts import (
     TrainModelRequest,
 )
 from reel_shared.db.engine import reading, transaction
+from reel_shared.db.lookups import find_model
 from reel_shared.db.models import DatasetVersion, Image, TrainedModel
 from reel_shared.errors import Unprocessable
 from reel_shared.web.accepted import Submission, submit_job
@@ -121,7 +122,7 @@ def list_models(
 def get_model(model_id: ModelId, _principal: Reader) -> Response:
     """One model, by its id or as `active`."""
     with reading() as session:
-        row = catalogue.model(session, model_id)
+        row = find_model(session, model_id)
         return JSONResponse(model_view(row, active=catalogue.active_id(session)))
 
 
@@ -131,7 +132,7 @@ def activate_model(model_id: str, principal: Submitter, request: Request) -> Res
     with transaction() as session:
 
         def act() -> dict[str, Any]:
-            row = catalogue.model(session, model_id)
+            row = find_model(session, model_id)
             catalogue.activate(session, row.id)
             return model_view(row, active=row.id)
 

@@ -7,13 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from reel_shared.contracts import BuildDatasetVersionResult, StoredFile, TrainModelResult
+from reel_shared.contracts import ACTIVE, BuildDatasetVersionResult, StoredFile, TrainModelResult
 from reel_shared.db.models import DatasetVersion, Image, ModelAlias, TrainedModel, utcnow
-from reel_shared.errors import NoModel, NotFound
+from reel_shared.errors import NotFound
 from reel_shared.manifest import ManifestImage
 from reel_shared.model_card import ModelCard
 
-ACTIVE = "active"
 _FIELDS = (
     "id",
     "key",
@@ -46,19 +45,6 @@ def version(session: Session, version_id: str) -> DatasetVersion:
     found = session.get(DatasetVersion, version_id)
     if found is None:
         raise NotFound(f"There is no dataset version {version_id}; build one with POST /v1/dataset-versions.")
-    return found
-
-
-def model(session: Session, model_id: str) -> TrainedModel:
-    """Return a model by its id, or the one that serves for ``active``. Raises NotFound or NoModel."""
-    if model_id == ACTIVE:
-        alias = session.get(ModelAlias, ACTIVE)
-        if alias is None:
-            raise NoModel("No model is active yet; train one with activate set, or activate one.")
-        model_id = alias.model_id
-    found = session.get(TrainedModel, model_id)
-    if found is None:
-        raise NotFound(f"There is no model {model_id}; GET /v1/models lists them.")
     return found
 
 

@@ -7,9 +7,9 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from reel_shared.contracts import TERMINAL as TERMINAL
+
 T = TypeVar("T")
-ResultT = TypeVar("ResultT", bound=BaseModel)
-TERMINAL = frozenset({"succeeded", "failed", "canceled"})
 
 
 class Progress(BaseModel):
@@ -92,10 +92,6 @@ class JobView(BaseModel):
     @property
     def ended(self) -> bool:
         return self.state in TERMINAL
-
-    def result_as(self, model: type[ResultT]) -> ResultT:
-        """Return the result of a succeeded job as its contract's model."""
-        return model.model_validate(self.result)
 
 
 class Page(BaseModel, Generic[T]):

@@ -1,13 +1,12 @@
-"""Which model a request means, from the database. Called by the API and, through ``registry``, by the tasks."""
+"""Which model a request means: an id, or ``active``. Called by the trainer, inference and explainer."""
 
 from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from reel_shared.contracts import ACTIVE
 from reel_shared.db.models import ModelAlias, TrainedModel
 from reel_shared.errors import NoModel, NotFound
-
-ACTIVE = "active"
 
 
 def find_model(session: Session, model: str) -> TrainedModel:
