@@ -29,7 +29,13 @@ def test_the_article_to_the_letter() -> None:
         (350, 52, True, 8, 3e-3),
     ]
     assert not recipe.train_on_validation
-    assert load_recipe("article-final").train_on_validation
+    final = load_recipe("article-final")
+    assert final.train_on_validation
+    assert [stage.name for stage in final.stages] == [
+        "final-stage1-300-new-8epochs",
+        "final-stage2-300-new-5epochs",
+        "final-stage1-350-new-8epochs-303",
+    ]
 
 
 def test_every_shipped_recipe_is_valid_and_named_after_its_file() -> None:
