@@ -219,13 +219,14 @@ def test_scaled_decoding_changes_no_more_than_noise(target: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 64, 224, 300])
 def test_preprocessing_equals_fastai(size: int) -> None:
-    augment = pytest.importorskip("fastai.vision.augment")
-    core = pytest.importorskip("fastai.vision.core")
-    resize = augment.Resize(size, method=augment.ResizeMethod.Crop)
+    from fastai.vision.augment import Resize, ResizeMethod  # seconds of imports, for this test alone
+    from fastai.vision.core import PILImage
+
+    resize = Resize(size, method=ResizeMethod.Crop)
     shapes = [(640, 360), (361, 640), (224, 224), (225, 224), (99, 301), (37, 53), (1001, 333), (300, 301)]
     for seed, (width, height) in enumerate(shapes):
         image = noise(width, height, seed)
-        expected = np.asarray(resize(core.PILImage(image), split_idx=1))
+        expected = np.asarray(resize(PILImage(image), split_idx=1))
         assert np.array_equal(preprocess(image, size), expected), (width, height)
 
 
