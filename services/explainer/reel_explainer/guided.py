@@ -112,11 +112,6 @@ def guided_gradients(run: GuidedPass, labels: Sequence[int]) -> Tensor:
     return torch.stack(gradients, dim=1)
 
 
-def guided_backprop(body: nn.Module, head: nn.Module, x: Tensor, labels: Sequence[int]) -> Tensor:
-    """Return guided gradients (N, L, 3, H, W) of ``labels`` for a batch (N, 3, H, W)."""
-    return guided_gradients(run_guided(body, head, x), labels)
-
-
 def guided_gradcam(gradient: Tensor, heat: Tensor) -> Tensor:
     """Return the guided gradient (…, 3, H, W) times its heat map (…, h, w), brought to H x W and 0..1.
 

@@ -13,7 +13,7 @@ from captum.attr import GuidedBackprop
 from torch import nn
 
 from reel_explainer.gradcam import gradcam
-from reel_explainer.guided import guided_backprop, guided_gradcam, guided_gradients, run_guided
+from reel_explainer.guided import guided_gradcam, guided_gradients, run_guided
 from reel_shared.errors import Unprocessable
 
 Network = Callable[[str], nn.Sequential]
@@ -40,6 +40,10 @@ def for_captum(model: nn.Module) -> nn.Module:
 def plain_gradient(model: nn.Module, x: torch.Tensor, label: int) -> torch.Tensor:
     leaf = x.clone().requires_grad_()
     return torch.autograd.grad(model(leaf)[:, label].sum(), leaf)[0]
+
+
+def guided_backprop(body: nn.Module, head: nn.Module, x: torch.Tensor, labels: list[int]) -> torch.Tensor:
+    return guided_gradients(run_guided(body, head, x), labels)
 
 
 def off(ours: torch.Tensor, theirs: torch.Tensor) -> float:

@@ -6,7 +6,6 @@ import ipaddress
 import socket
 from collections.abc import Callable
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], list[str]]
 """Host and port to addresses, as text. Raises ``OSError`` when there is none."""
 
