@@ -21,12 +21,14 @@ up: run-ready ## run the platform on this machine until Ctrl-C; it prints its ad
 test: dev-ready ## run every test, against real servers that the run starts itself
 	$(BIN)/pytest
 
-lint: dev-ready ## style, types, import rules, templates
+lint: dev-ready ## style, types, import rules, templates, the lock file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
 	$(BIN)/djlint --lint --quiet services/web/reel_web
+	@# it was resolved against PyPI; a mirror named in the environment would make it seem out of date
+	env -u UV_DEFAULT_INDEX -u UV_INDEX_URL .uv/uv lock --check
 
 bench: dev-ready ## run the benchmarks; their figures go to the terminal
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done

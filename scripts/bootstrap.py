@@ -97,7 +97,7 @@ def has_uv() -> bool:
 def fetch_uv() -> None:
     """Download the pinned wheel, compare its hash, and take the program out of it."""
     name, sha256 = WHEELS[platform.machine()]
-    index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("PIP_INDEX_URL") or PYPI
+    index = package_index() or PYPI
     say(f"fetching uv {UV_VERSION}")
     page = f"{index.rstrip('/')}/uv/"
     wheel = get(find_wheel(page, name))
@@ -110,6 +110,12 @@ def fetch_uv() -> None:
         part.write_bytes(archive.read(f"uv-{UV_VERSION}.data/scripts/uv"))
     part.chmod(0o755)
     part.replace(UV)
+
+
+def package_index() -> str | None:
+    """Return the index that the caller names for uv, or else for pip; uv itself knows its own variables only."""
+    names = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
+    return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
 def find_wheel(page: str, name: str) -> str:
@@ -148,8 +154,10 @@ def host(url: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment for uv: this checkout's own .venv, and a cache that can be written."""
+    """Return the environment for uv: this checkout's own .venv, the caller's index, and a cache that can be written."""
     env = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    if index := package_index():
+        env["UV_DEFAULT_INDEX"] = index
     env["UV_PROJECT_ENVIRONMENT"] = str(ROOT / ".venv")
     if "UV_CACHE_DIR" not in env and not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111
         env["UV_CACHE_DIR"] = str(ROOT / ".uv" / "cache")
