@@ -18,6 +18,8 @@ from reel_shared.jobs import State
 
 pytestmark = [pytest.mark.chaos, pytest.mark.servers]
 
+AWAY_SECONDS = 20
+
 
 @pytest.fixture
 def database_url(postgres_url: str) -> str:
@@ -37,7 +39,7 @@ def test_work_outlives_a_database_that_is_killed_for_longer_than_a_lease(
     postgres.kill()
     with pytest.raises(DatabaseUnavailable), transaction() as session:
         session.execute(sa.text("SELECT 1"))
-    time.sleep(5)  # the job's work is over and its lease too
+    time.sleep(AWAY_SECONDS)  # the job's work is over and its lease too
     postgres.start()
     stage.until_ended(running, *waiting, seconds=60)
     stage.check({"succeeded": 5})
