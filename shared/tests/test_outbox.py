@@ -250,6 +250,50 @@ def test_one_step_expires_more_jobs_than_one_batch_holds(monkeypatch: pytest.Mon
         assert session.scalars(sa.select(Job.lease_until)).all() == [None] * 5
 
 
+# --- what the reaper meets --------------------------------------------------------------------------------
+
+
+def submit_unknown(number: int) -> set[str]:
+    """Jobs of a kind that a newer release submits and this one does not know, older than every other."""
+    with transaction() as session:
+        for index in range(number):
+            job_id = f"job_unknown{index:04}"
+            values = {"kind": "shared.of_tomorrow", "queue": QUEUE, "state": "queued", "max_attempts": 3}
+            session.add(Job(id=job_id, request={}, **values))
+            session.flush()
+            age = utcnow() - timedelta(minutes=1)
+            session.add(OutboxMessage(job_id=job_id, kind=values["kind"], created_at=age))
+    return {f"job_unknown{index:04}" for index in range(number)}
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_a_job_of_an_unknown_kind_stays_and_holds_up_no_other(
+    reel_database: Reel, broker: Any, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(outbox, "BATCH", 2)
+    unknown = submit_unknown(number)
+    away(reel_database)
+    submit(3)
+    back(reel_database, broker)
+    Reaper().step()
+    assert broker.llen(QUEUE) == 3
+    assert due() == unknown
+
+
+def test_a_step_that_fails_does_not_end_the_reaper(
+    reel_database: Reel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reel_database.configure(jobs__reaper_seconds=0.05)
+    calls: list[None] = []
+
+    def step(_self: Reaper) -> None:
+        calls.append(None)
+        raise KeyError
+
+    monkeypatch.setattr(Reaper, "step", step)
+    run_for_a_while(Reaper(), lambda: len(calls) >= 2)
+
+
 # --- one leader -------------------------------------------------------------------------------------------
 
 
