@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 RequestT = TypeVar("RequestT", bound=Model)
 PROGRESS_EVERY_SECONDS = 0.5
 EXIT_HARD_LIMIT = 70
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 JOB_ID = re.compile(r"job_[0-9a-f]{32}")
 
 draining_since: float | None = None
@@ -161,20 +163,39 @@ def run_job(kind: Kind, function: JobFunction[Any], job_id: str) -> State | None
     if lease is None:
         log.info("job.not_claimed", job=job_id)
         return None
-    context = Context(lease, time_limit=settings().jobs.time_limit_seconds or kind.time_limit)
-    heartbeat = Heartbeat(context)
     with structlog.contextvars.bound_contextvars(job=job_id, kind=kind.name, attempt=lease.attempt):
         log.info("job.started")
-        heartbeat.start()
         try:
-            state = _attempt(kind, function, context)
-        finally:
-            heartbeat.done.set()
-            context.close()
-            JOB_SECONDS.labels(kind=kind.name).observe(context.running_seconds)
+            context = Context(lease, time_limit=settings().jobs.time_limit_seconds or kind.time_limit)
+        except Exception as error:
+            state, seconds = _end_badly(lease, _no_room(error)), 0.0
+        else:
+            state = _beating(kind, function, context)
+            seconds = context.running_seconds
+        JOB_SECONDS.labels(kind=kind.name).observe(seconds)
         JOBS.labels(kind=kind.name, state=state or "lost").inc()
-        log.info("job.ended", state=state or "lost", seconds=round(context.running_seconds, 2))
+        log.info("job.ended", state=state or "lost", seconds=round(seconds, 2))
     return state
+
+
+def _no_room(error: Exception) -> Exception:
+    """Say what a person can do when the job's folder could not be made."""
+    if not isinstance(error, OSError) or error.errno in DISK_FULL:
+        return error
+    log.error("job.no_scratch", reason=str(error))
+    return Unavailable(
+        "The worker cannot write to its data folder; check that it exists and who may write there."
+    )
+
+
+def _beating(kind: Kind, function: JobFunction[Any], context: Context) -> State | None:
+    heartbeat = Heartbeat(context)
+    heartbeat.start()
+    try:
+        return _attempt(kind, function, context)
+    finally:
+        heartbeat.done.set()
+        context.close()
 
 
 def _attempt(kind: Kind, function: JobFunction[Any], context: Context) -> State | None:
@@ -208,6 +229,8 @@ def _known(error: Exception) -> ReelError:
     log.exception("job.crashed")
     if isinstance(error, ConnectionError | TimeoutError):
         return Unavailable("A part that the job needs did not answer.")
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return Unavailable("The worker's disk is full; free some space in its data folder.")
     return ReelError("The job met an error that it does not know; the worker's log has the story.")
 
 

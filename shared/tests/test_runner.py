@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable
@@ -229,6 +230,42 @@ def test_scratch_space_is_there_during_the_job_and_gone_after_it(end: type[Excep
     run(function)
     assert len(places) == 1
     assert not places[0].exists()
+
+
+@pytest.fixture
+def no_room(kernel: Reel) -> None:
+    """A data folder in which nothing can be made, not even by root."""
+    (kernel.data_dir / "scratch").write_bytes(b"in the way")
+
+
+def test_a_worker_that_cannot_make_the_jobs_folder_says_so_in_the_job(no_room: None) -> None:
+    job_id = submit()
+    states = []
+    for _ in range(3):
+        change(job_id, not_before=None)
+        states.append(run(until_stopped, job_id)[0])
+        assert job(job_id).lease_token is None, "nobody works on it"
+    assert states == [State.RUNNING, State.RUNNING, State.FAILED]
+    error = job(job_id).error
+    assert error is not None
+    assert "cannot write to its data folder" in error["detail"]
+
+
+@pytest.mark.parametrize("where", ["folder", "work"])
+def test_a_full_disk_is_named_and_the_job_waits_for_space(kernel: Reel, where: str) -> None:
+    def full(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if where == "folder":
+        kernel.monkeypatch.setattr(runner, "Scratch", full)
+    job_id = submit()
+    change(job_id, attempt=1)
+    assert run(full, job_id)[0] == State.RUNNING
+    change(job_id, not_before=None)
+    state, after = run(full, job_id)
+    assert state == State.FAILED
+    assert after.error is not None
+    assert "disk is full" in after.error["detail"]
 
 
 def test_no_heartbeat_outlives_its_job() -> None:
