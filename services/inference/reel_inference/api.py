@@ -13,10 +13,8 @@ from typing import Annotated, Any
 import anyio
 from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse, Response
 
 from reel_inference import serving
@@ -24,17 +22,20 @@ from reel_inference.predict import predict_picture, read_picture
 from reel_shared import errors
 from reel_shared.contracts import ACTIVE, PREDICT_PICTURES, Prediction, PredictPicturesRequest
 from reel_shared.cores import usable_cores
+from reel_shared.db.engine import reading
 from reel_shared.db.lookups import find_model
 from reel_shared.settings import settings
-from reel_shared.storage import storage
+from reel_shared.web import uploads
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.app import create_app
 from reel_shared.web.auth import Submitter, Visitor
 from reel_shared.web.health import Check
+from reel_shared.web.media import Family
 from reel_shared.web.requests import large_body
 from reel_shared.web.schemas import JobView
 
 FORM = "multipart/form-data"
+PICTURES: tuple[Family, ...] = ("picture",)
 MAX_FILES = 1000
 """In one form; more go by key."""
 BINARY = {"type": "string", "format": "binary"}
@@ -65,6 +66,7 @@ JOB_BODY: dict[str, Any] = {
                         "file": {"type": "array", "items": BINARY},
                         "model": {"type": "string"},
                         "top_k": {"type": "integer"},
+                        "metadata": {"type": "string", "description": "JSON"},
                     },
                     "required": ["file"],
                 }
@@ -123,11 +125,9 @@ async def predict(
 @large_body(lambda: settings().limits.archive_bytes)
 async def create_prediction(request: Request, principal: Submitter) -> Response:
     """Submit a job that answers stored pictures by key, or the files of a form."""
-    if request.headers.get("content-type", "").startswith(FORM):
-        async with request.form(max_files=MAX_FILES) as form:
-            body = _validated(await run_in_threadpool(_stored, form))
-    else:
-        body = _validated(await request.body())
+    body = await uploads.read_batch(
+        request, PredictionJob, families=PICTURES, max_files=MAX_FILES, check=_require_model
+    )
     return await run_in_threadpool(
         submit_job,
         PREDICT_PICTURES,
@@ -153,27 +153,9 @@ async def _one_picture(request: Request) -> bytes:
     raise errors.BadRequest("The form holds no file; send one picture in the field 'file'.")
 
 
-def _stored(form: FormData) -> dict[str, Any]:
-    """Store the form's files; return the request's fields. Names and types sent by strangers are not used."""
-    limit = settings().limits.picture_bytes
-    keys = [
-        storage().put_stream("uploads", part.file, "application/octet-stream", max_bytes=limit).key
-        for part in form.getlist("file")
-        if isinstance(part, UploadFile)
-    ]
-    if not keys:
-        raise errors.BadRequest("The form holds no file; send pictures in the field 'file'.")
-    return {"keys": keys, **{name: form[name] for name in ("model", "top_k") if name in form}}
-
-
-def _validated(fields: bytes | dict[str, Any]) -> PredictionJob:
-    try:
-        if isinstance(fields, bytes):
-            return PredictionJob.model_validate_json(fields)
-        return PredictionJob.model_validate(fields)
-    except ValidationError as error:
-        found = error.errors(include_url=False)
-        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in found]) from error
+def _require_model(body: PredictionJob) -> None:
+    with reading() as session:
+        find_model(session, body.model)
 
 
 def app() -> FastAPI:

@@ -241,6 +241,38 @@ def test_jobs_are_submitted_by_keys_or_as_a_form(client, publish, reel):
     assert client.post("/v1/predictions", data={"top_k": "1"}, files={"x": b"y"}).status_code == 400
 
 
+def test_a_form_is_refused_whole_before_anything_of_it_is_stored(client, publish, reel):
+    files = [("file", ("a.png", picture("red"))), ("file", ("b.jpg", picture("lime", "JPEG")))]
+    send = client.post
+    assert send("/v1/predictions", files=files).json()["type"] == "urn:reelsight:problem:no-model"
+    publish("mdl_a")
+    wrong = send("/v1/predictions", files=files, data={"top_k": "0", "modle": "x"})
+    pointers = {item["pointer"] for item in wrong.json()["errors"]}
+    assert (wrong.status_code, pointers) == (422, {"#/top_k", "#/modle"})
+    assert send("/v1/predictions", files=files, data={"model": "mdl_x"}).status_code == 404
+    notes = send("/v1/predictions", files=[*files, ("file", ("notes.txt", b"buy milk", "image/png"))])
+    assert (notes.status_code, notes.json()["file"]) == (415, "notes.txt")
+    assert notes.json()["detail"].startswith("'notes.txt' is refused. The file is of no kind that is known")
+    film = ("file", ("film.mp4", b"\0\0\0\x18ftypisom" + bytes(500)))
+    assert "kind mp4 (film)" in send("/v1/predictions", files=[*files, film]).json()["detail"]
+    empty = send("/v1/predictions", files=[*files, ("file", ("void.png", b""))])
+    assert (empty.status_code, empty.json()["file"]) == (400, "void.png")
+    reel.configure(limits__picture_bytes=len(files[0][1][1]))
+    large = send("/v1/predictions", files=files)
+    assert (large.status_code, large.json()["file"]) == (413, "b.jpg")
+    assert not list(reel.storage.list("uploads/"))
+
+
+def test_files_of_a_form_are_stored_as_what_they_are(client, publish, reel):
+    publish("mdl_a")
+    files = [("file", ("x.bin", picture("red"), "text/html")), ("file", ("y", picture("lime", "JPEG")))]
+    form = client.post("/v1/predictions", files=files, data={"metadata": '{"batch": "8"}'})
+    assert (form.status_code, form.json()["metadata"]) == (202, {"batch": "8"})
+    keys = form.json()["request"]["keys"]
+    assert [reel.storage.stat(key).media_type for key in keys] == ["image/png", "image/jpeg"]
+    assert [key[-4:] for key in keys] == [".png", ".jpg"]
+
+
 def test_the_contract_lists_both_ways_of_sending(client):
     paths = client.get("/openapi.json").json()["paths"]
     for path in ("/v1/models/{model}/predict", "/v1/predictions"):

@@ -1,13 +1,14 @@
 """Files that callers send: streamed to disk under a byte cap, judged by their content, stored by their hash.
 
-Called by ``POST /v1/uploads`` and by endpoints that take a file beside their fields (``read_submission``).
+Called by ``POST /v1/uploads`` and by endpoints that take files beside their fields (``read_submission``,
+``read_batch``).
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,10 +16,10 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 
 from reel_shared.contracts import StoredFile
-from reel_shared.errors import BadRequest, Forbidden, NotFound, TooLarge, UnsupportedType
+from reel_shared.errors import BadRequest, Forbidden, NotFound, ReelError, TooLarge, UnsupportedType
 from reel_shared.security import Principal
 from reel_shared.settings import settings
 from reel_shared.storage import hasty_storage, storage
@@ -75,13 +76,39 @@ async def read_submission(
     if not _is_form(request):
         return _validated(model, await _read_json(request))
     async with request.form(max_files=1, max_fields=100) as form:
-        fields: dict[str, Any] = {name: value for name, value in form.items() if isinstance(value, str)}
-        if "metadata" in fields:
-            fields["metadata"] = _parsed(fields["metadata"])
+        fields = _fields(form)
         # The fields are judged before the file is stored; a key in the right form stands in for the file's.
         _validated(model, {**fields, "key": f"{PREFIX}/file"})
         stored = await _store_part(form.get("file"), allowed)
     return _validated(model, {**fields, "key": stored.key})
+
+
+async def read_batch(
+    request: Request,
+    model: type[ModelT],
+    *,
+    families: Collection[Family],
+    max_files: int,
+    check: Callable[[ModelT], object],
+) -> ModelT:
+    """Read a request model that names stored files by ``keys``: from JSON, or from a form with parts ``file``.
+
+    The fields, by the model and by ``check``, and the head of every file are judged before one is stored.
+
+    Raises:
+        BadRequest, UnsupportedType, TooLarge: what is wrong with a file, and with which; none is stored.
+    """
+    if not _is_form(request):
+        return _validated(model, await _read_json(request))
+    async with request.form(max_files=max_files, max_fields=100) as form:
+        parts = [part for part in form.getlist("file") if isinstance(part, UploadFile)]
+        if not parts:
+            raise BadRequest("The form holds no file; send one or more as parts 'file'.")
+        body = _validated(model, {**_fields(form), "keys": [f"{PREFIX}/file"]})
+        await run_in_threadpool(check, body)
+        judged = [(part, await _judge_named(part, families)) for part in parts]
+        stored = [await _store(part, media) for part, media in judged]
+    return _validated(model, {**_fields(form), "keys": [one.key for one in stored]})
 
 
 async def require_stored(key: str) -> None:
@@ -136,13 +163,39 @@ async def _receive_raw(request: Request, families: Collection[Family]) -> Stored
         return await run_in_threadpool(storage().put_file, PREFIX, Path(spool.name), found.name, found.suffix)
 
 
+def _fields(form: FormData) -> dict[str, Any]:
+    fields: dict[str, Any] = {name: value for name, value in form.items() if isinstance(value, str)}
+    if "metadata" in fields:
+        fields["metadata"] = _parsed(fields["metadata"])
+    return fields
+
+
 async def _store_part(part: UploadFile | str | None, families: Collection[Family]) -> StoredFile:
-    if not isinstance(part, UploadFile) or not part.size:
+    if not isinstance(part, UploadFile):
+        raise BadRequest("The form has no file, or an empty one; send it as the part 'file'.")
+    return await _store(part, await _judge(part, families))
+
+
+async def _judge(part: UploadFile, families: Collection[Family]) -> MediaType:
+    if not part.size:
         raise BadRequest("The form has no file, or an empty one; send it as the part 'file'.")
     head = await part.read(HEAD_BYTES)
     await part.seek(0)
     media = accept(head, families)
     _check_size(part.size, media.family)
+    return media
+
+
+async def _judge_named(part: UploadFile, families: Collection[Family]) -> MediaType:
+    """Likewise for one of many: the refusal says which, by the name that the sender gave it."""
+    try:
+        return await _judge(part, families)
+    except ReelError as error:
+        name = (part.filename or "")[:100]
+        raise type(error)(f"{name!r} is refused. {error.detail}", file=name, **error.extra) from None
+
+
+async def _store(part: UploadFile, media: MediaType) -> StoredFile:
     return await run_in_threadpool(
         lambda: storage().put_stream(
             PREFIX, part.file, media.name, media.suffix, max_bytes=byte_cap(media.family)
