@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -12,14 +13,29 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import stamina
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from reel_shared.errors import DatabaseUnavailable
+from reel_shared.errors import DatabaseUnavailable, ReelError
 from reel_shared.settings import settings
 
 T = TypeVar("T")
+_POSTGRESQL_AWAY = frozenset({"57P01", "57P02", "57P03", "40001", "40P01", "53300", "55P03"})
+"""Shutting down, crashed, starting up; serialization, deadlock; too many connections, lock not available."""
+_SQLITE_AWAY = frozenset(
+    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+)
+_REFUSALS = (
+    "authentication failed",
+    "no password supplied",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "not permitted to log in",
+    "permission denied for database",
+    "server does not support SSL",
+    "certificate verify failed",
+)
 
 
 @cache
@@ -76,13 +92,33 @@ def _engines() -> Iterator[sa.Engine]:
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the error says that the server is away, not that the statement is wrong."""
+    """Whether the same transaction may succeed in a moment: the server is away or busy, not the statement wrong.
+
+    Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html, https://sqlite.org/rescode.html
+    """
     if isinstance(error, PoolTimeout):
         return True
-    if isinstance(error, InterfaceError | OperationalError):
-        text = str(error.orig).lower()
-        return not any(word in text for word in ("no such", "syntax", "does not exist"))
-    return isinstance(error, DBAPIError) and error.connection_invalidated
+    if not isinstance(error, DBAPIError):
+        return False
+    if isinstance(error.orig, sqlite3.Error):
+        # Its low byte is the primary code; the driver's own complaints have none.
+        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _SQLITE_AWAY
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return error.connection_invalidated or state in _POSTGRESQL_AWAY or state.startswith("08")
+    return error.connection_invalidated or (isinstance(error, OperationalError) and not is_refused(error))
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether PostgreSQL answered and lets nobody in with this address, user and password."""
+    if not isinstance(error, OperationalError) or isinstance(error.orig, sqlite3.Error):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return state.startswith("28") or state == "3D000"
+    # libpq keeps no code of a connection that was refused, only the text.
+    text = str(error.orig)
+    return any(phrase in text for phrase in _REFUSALS)
 
 
 @contextmanager
@@ -91,6 +127,7 @@ def transaction(*, write: bool = True) -> Iterator[Session]:
 
     Raises:
         DatabaseUnavailable: the server is away.
+        ReelError: it lets nobody in with this user, password or database name.
     """
     bind = engine().execution_options(reel_write=write)
     try:
@@ -99,6 +136,10 @@ def transaction(*, write: bool = True) -> Iterator[Session]:
     except (DBAPIError, PoolTimeout) as error:
         if is_away(error):
             raise DatabaseUnavailable("The database does not answer; try again in a moment.") from error
+        if is_refused(error):
+            raise ReelError(
+                "The database refuses the connection; correct the user, password or name in REEL_DATABASE__URL."
+            ) from error
         raise
 
 

@@ -1,0 +1,149 @@
+"""Which database errors are waited for, which are told at once, and what a person then reads."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+from reel_shared.db.engine import is_away, transact, transaction
+from reel_shared.embedded.postgres import Postgres
+from reel_shared.errors import DatabaseUnavailable, ReelError
+from reel_shared.testing.stack import Reel
+
+
+def execute(statement: str) -> None:
+    with transaction() as session:
+        session.execute(sa.text(statement))
+
+
+def wrong(kind: str, server: Postgres) -> str:
+    return {
+        "password": server.url.replace(server.secret, "guessed"),
+        "no password": server.url.replace(f":{server.secret}", ""),
+        "user": server.url.replace(f"//{server.user}", "//somebody"),
+        "database": server.url_of("unknown"),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["password", "no password", "user", "database"])
+def test_a_refused_connection_is_told_at_once_and_not_as_a_server_that_is_away(
+    kind: str, postgres: Postgres, reel_database: Reel
+) -> None:
+    reel_database.configure(database__url=wrong(kind, postgres), database__patience_seconds=20)
+    started = time.monotonic()
+    with pytest.raises(ReelError, match="REEL_DATABASE__URL") as told:
+        transact(lambda session: session.execute(sa.text("SELECT 1")))
+    assert time.monotonic() - started < 5
+    assert not isinstance(told.value, DatabaseUnavailable)
+    assert not told.value.retryable
+    assert postgres.secret not in told.value.detail
+
+
+def test_a_port_where_nobody_listens_is_a_server_that_is_away(reel_database: Reel) -> None:
+    reel_database.configure(database__url="postgresql://nobody@127.0.0.1:1/nothing")
+    with pytest.raises(DatabaseUnavailable):
+        execute("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "away"),
+    [
+        *[(code, True) for code in ("08006", "57P01", "57P02", "57P03", "40001", "40P01", "53300", "55P03")],
+        *[(code, False) for code in ("57014", "53100", "42P01", "23505", "22012")],
+    ],
+)
+def test_postgresql_is_judged_by_its_codes(
+    postgres_url: str, reel_database: Reel, sqlstate: str, away: bool
+) -> None:
+    reel_database.configure(database__url=postgres_url)
+    raising = f"DO $$ BEGIN RAISE EXCEPTION 'no such thing' USING ERRCODE = '{sqlstate}'; END $$"
+    with pytest.raises(DatabaseUnavailable if away else sa.exc.DBAPIError):
+        execute(raising)
+
+
+def test_a_session_that_the_server_ends_is_begun_again(postgres_url: str, reel_database: Reel) -> None:
+    reel_database.configure(database__url=postgres_url)
+    attempts: list[None] = []
+
+    def once_ended(session: sa.orm.Session) -> int:
+        attempts.append(None)
+        if len(attempts) == 1:
+            session.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return session.scalar(sa.text("SELECT 1")) or 0
+
+    assert transact(once_ended) == 1
+    assert len(attempts) == 2
+
+
+def test_a_deadlock_is_tried_again_until_both_have_written(postgres_url: str, reel_database: Reel) -> None:
+    reel_database.configure(database__url=postgres_url)
+    execute("CREATE TABLE pair (id int PRIMARY KEY, n int)")
+    execute("INSERT INTO pair VALUES (1, 0), (2, 0)")
+    first_try = threading.Barrier(2)
+
+    def write(order: tuple[int, int]) -> None:
+        tries: list[None] = []
+
+        def both(session: sa.orm.Session) -> None:
+            tries.append(None)
+            for place, number in enumerate(order):
+                session.execute(sa.text(f"UPDATE pair SET n = n + 1 WHERE id = {number}"))
+                if place == 0 and len(tries) == 1:
+                    first_try.wait(10)
+
+        transact(both)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, [(1, 2), (2, 1)]))
+    with transaction() as session:
+        assert session.scalars(sa.text("SELECT n FROM pair")).all() == [2, 2]
+
+
+@pytest.mark.parametrize("statement", ["SELECT * FROM nowhere", "SELEKT 1", "SELECT nothing FROM jobs"])
+def test_a_wrong_statement_is_never_a_database_that_is_away(
+    databases: str, reel_database: Reel, statement: str
+) -> None:
+    reel_database.configure(database__url=databases)
+    with pytest.raises(sa.exc.DBAPIError):
+        execute(statement)
+
+
+def test_an_sqlite_file_that_cannot_be_opened_is_waited_for(reel_database: Reel, tmp_path: Path) -> None:
+    reel_database.configure(database__url=f"sqlite:///{tmp_path}/missing/reelsight.db")
+    with pytest.raises(DatabaseUnavailable):
+        execute("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("code", "away"),
+    [
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, True),
+        (sqlite3.SQLITE_LOCKED_SHAREDCACHE, True),
+        (sqlite3.SQLITE_IOERR_WRITE, True),
+        (sqlite3.SQLITE_CANTOPEN, True),
+        (sqlite3.SQLITE_FULL, False),
+        (sqlite3.SQLITE_READONLY, False),
+        (sqlite3.SQLITE_ERROR, False),
+    ],
+)
+def test_sqlite_is_judged_by_its_primary_codes(code: int, away: bool) -> None:
+    cause = sqlite3.OperationalError("told in words that may change")
+    cause.sqlite_errorcode = code
+    assert is_away(OperationalError("UPDATE jobs", {}, cause)) is away
+
+
+def test_an_sqlite_file_on_a_full_disk_is_not_told_as_away(reel_database: Reel) -> None:
+    def fill(session: sa.orm.Session) -> None:
+        pages = session.scalar(sa.text("PRAGMA page_count"))
+        session.execute(sa.text(f"PRAGMA max_page_count = {pages}"))
+        session.execute(sa.text("CREATE TABLE big AS SELECT randomblob(10000000) AS bytes"))
+
+    with pytest.raises(OperationalError, match="full"):
+        transact(fill)
