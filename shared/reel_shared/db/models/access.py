@@ -25,7 +25,10 @@ class ApiKey(Base):
 
 
 class IdempotencyRecord(Base):
-    """The first answer to an Idempotency-Key; ``status`` is empty while that request is in flight."""
+    """The first answer to an Idempotency-Key, committed together with the work that it tells of.
+
+    Nobody else sees a record without its answer: while the first request is in flight its row is not committed.
+    """
 
     __tablename__ = "idempotency_records"
 
