@@ -268,6 +268,77 @@ def test_a_zip_with_too_many_members_or_bytes(tmp_path):
         reasons(archive(tmp_path, write, total_bytes=5000))
 
 
+@pytest.fixture
+def no_table_is_read(monkeypatch):
+    def read(*args, **kwargs):
+        raise AssertionError("the table of contents was read before it was judged")
+
+    monkeypatch.setattr(zipfile.ZipFile, "_RealGetContents", read)
+
+
+def with_ten_members(tmp_path, *, comment=b""):
+    path = tmp_path / "ten.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for i in range(10):
+            file.writestr(f"{i}.png", b"x")
+        file.comment = comment
+    return path
+
+
+def as_zip64(path, *, entries, gap=b""):
+    """Move the end record's facts into a 64-bit one, as for more than 65,535 members."""
+    data = path.read_bytes()
+    end = data.rindex(b"PK\x05\x06")
+    size, offset = struct.unpack("<LL", data[end + 12 : end + 20])
+    record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, entries, entries, size, offset)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, end, 1)
+    last = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 2**32 - 1, 2**32 - 1, 0)
+    path.write_bytes(data[:end] + record + gap + locator + last)
+
+
+@pytest.mark.parametrize("comment", [b"", b"with a comment"])
+@pytest.mark.usefixtures("no_table_is_read")
+def test_members_are_counted_before_the_table_is_read(tmp_path, comment):
+    path = with_ten_members(tmp_path, comment=comment)
+    with pytest.raises(errors.TooLarge, match="more than 9 files"):
+        Archive(path, picture_bytes=10, members=9)
+    data = bytearray(path.read_bytes())
+    end = data.rindex(b"PK\x05\x06")
+    data[end + 8 : end + 12] = struct.pack("<HH", 1, 1)
+    path.write_bytes(data)
+    with pytest.raises(errors.TooLarge, match="more than 9 files"):
+        Archive(path, picture_bytes=10, members=9)
+
+
+@pytest.mark.parametrize(("entries", "gap"), [(70_000, b""), (10, b""), (1, b""), (1, b"extensible")])
+@pytest.mark.usefixtures("no_table_is_read")
+def test_members_of_a_large_zip_are_counted_too(tmp_path, entries, gap):
+    path = with_ten_members(tmp_path)
+    as_zip64(path, entries=entries, gap=gap)
+    with pytest.raises(errors.TooLarge, match="more than 9 files"):
+        Archive(path, picture_bytes=10, members=9)
+
+
+@pytest.mark.usefixtures("no_table_is_read")
+def test_a_table_of_few_but_huge_entries_is_refused(tmp_path):
+    path = tmp_path / "wide.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        info = zipfile.ZipInfo("1.png")
+        info.comment = bytes(60_000)
+        file.writestr(info, b"x")
+    with pytest.raises(errors.TooLarge, match="table of contents"):
+        Archive(path, picture_bytes=10, members=9)
+
+
+def test_as_many_members_as_are_allowed_pass(tmp_path):
+    path = with_ten_members(tmp_path, comment=b"exactly")
+    path.write_bytes(b"#!/bin/sh something before" + path.read_bytes())
+    assert Archive(path, picture_bytes=10, members=10).count() == 10
+    path = with_ten_members(tmp_path)
+    as_zip64(path, entries=10)
+    assert Archive(path, picture_bytes=10, members=10).count() == 10
+
+
 def test_damaged_and_encrypted_members_do_not_spoil_the_rest(tmp_path):
     path = tmp_path / "mixed.zip"
     with zipfile.ZipFile(path, "w") as file:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from reel_ingest.connection import Refused
 from reel_ingest.web_sources.provider import Candidate, Query
+from reel_ingest.web_sources.zip_directory import check_directory
 from reel_shared import errors
 
 MAX_RATIO = 200
@@ -37,12 +38,11 @@ class Archive:
     ) -> None:
         """Open the file. Raises ``BadRequest`` or ``TooLarge`` when it is no zip or has too many members."""
         try:
+            with path.open("rb") as file:
+                check_directory(file, members=members)
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise errors.BadRequest("The file is not a zip archive, or a damaged one.") from error
-        if len(self._zip.infolist()) > members:
-            self._zip.close()
-            raise errors.TooLarge(f"The archive has more than {members} files; split it.")
         self._picture_bytes = picture_bytes
         self._left = total_bytes
         self._lock = threading.Lock()
