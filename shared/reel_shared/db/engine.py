@@ -103,7 +103,7 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error.orig, sqlite3.Error):
         # Its low byte is the primary code; the driver's own complaints have none.
         return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _SQLITE_AWAY
-    state = getattr(error.orig, "sqlstate", None)
+    state: str | None = getattr(error.orig, "sqlstate", None)
     if state is not None:
         return error.connection_invalidated or state in _POSTGRESQL_AWAY or state.startswith("08")
     return error.connection_invalidated or (isinstance(error, OperationalError) and not is_refused(error))
@@ -113,7 +113,7 @@ def is_refused(error: BaseException) -> bool:
     """Whether PostgreSQL answered and lets nobody in with this address, user and password."""
     if not isinstance(error, OperationalError) or isinstance(error.orig, sqlite3.Error):
         return False
-    state = getattr(error.orig, "sqlstate", None)
+    state: str | None = getattr(error.orig, "sqlstate", None)
     if state is not None:
         return state.startswith("28") or state == "3D000"
     # libpq keeps no code of a connection that was refused, only the text.
