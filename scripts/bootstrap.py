@@ -57,7 +57,7 @@ def main() -> None:
     command = [str(UV), "sync", "--frozen", "--all-packages", "--inexact", *groups]
     if not (ROOT / ".venv" / "bin" / "python").exists():
         command += ["--python", python]
-    say(f"installing what uv.lock names into {ROOT / '.venv'} (6 GB the first time)")
+    say(f"installing what uv.lock names into {ROOT / '.venv'} (7 GB the first time)")
     if subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode:
         raise stop("uv could not install the packages; the reason stands above")
     stamp.write_text(wanted)
