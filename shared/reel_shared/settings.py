@@ -51,7 +51,8 @@ class Jobs(BaseModel):
     retry_base_seconds: float = 2.0
     retry_max_seconds: float = 300.0
     queue_ttl_seconds: float = Field(
-        default=7 * 86400.0, description="a job not started, or not taken up again, by then fails with timeout"
+        default=7 * 86400.0,
+        description="a job not started, or not taken up again, by then fails with timeout",
     )
     drain_seconds: float = Field(
         default=25.0, description="from SIGTERM until a running job gives its lease back"
