@@ -70,10 +70,10 @@ def facts() -> Facts:
     made.seconds = {"frames": 12.0}
     answers = {
         name: [
-            contracts.LabelProbability(label="a", probability=0.9),
-            contracts.LabelProbability(label="b", probability=0.1),
+            contracts.LabelProbability(label=first, probability=0.9),
+            contracts.LabelProbability(label=second, probability=0.1),
         ]
-        for name in (FILMS_ONLY, EVERYTHING)
+        for name, first, second in ((FILMS_ONLY, "b", "a"), (EVERYTHING, "a", "b"))
     }
     picture = contracts.StoredFile(key="images/x", media_type="image/jpeg", size=1, sha256="0" * 64)
     explanation = contracts.ExplainPictureResult(
@@ -108,7 +108,7 @@ def test_good_figures_pass(facts: Facts) -> None:
         (lambda f: setattr(f.collections[0][2].counts, "near_duplicates", 3), "exact, near duplicates removed"),
         (lambda f: f.collections[0][2].counts.refused.update(truncated=2), "bad web pictures refused"),
         (lambda f: setattr(f.sample, "overlays", []), "its explanation is drawn"),
-        (lambda f: setattr(f.sample, "truth", "b"), "the sample drawing is recognised"),
+        (lambda f: setattr(f.sample, "truth", "b"), "a drawing that only the full model recognises"),
     ],
 )  # fmt: skip
 def test_each_bad_figure_fails_its_own_check(facts: Facts, spoil, name: str) -> None:
