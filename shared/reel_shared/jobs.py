@@ -35,7 +35,7 @@ class State(StrEnum):
     CANCELED = "canceled"
 
 
-TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED})
+TERMINAL = frozenset(map(State, contracts.TERMINAL))
 SUBMITTED = "reel_submitted"
 """Where a session keeps the ids of the jobs submitted in it; they are sent once it has committed."""
 EXPIRE_BATCH = 500

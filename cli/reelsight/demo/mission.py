@@ -10,8 +10,7 @@ from typing import Any
 
 from reel_shared import contracts
 from reel_shared.client import Client
-from reel_shared.contracts import MAKE_VARIANTS, JsonObject, Source
-from reel_shared.web.schemas import TERMINAL
+from reel_shared.contracts import MAKE_VARIANTS, TERMINAL, JsonObject, Source
 from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, Facts, Sample
 from reelsight.demo.screen import Screen
 from reelsight.studio.films import FilmFile
@@ -145,8 +144,9 @@ class Mission:
     def sheets(self) -> dict[str, list[bytes]]:
         """Return a few pictures of each class, frames first, for the report."""
         sheets = {}
+        everything = self._images()
         for label in self.facts.titles:
-            images = [image for image in self._images() if image["label"] == label]
+            images = [image for image in everything if image["label"] == label]
             frames = [image for image in images if image["source"] == "movie"]
             drawings = [image for image in images if image["source"] == "web"]
             chosen = [*_spread(frames, SHEET_PICTURES // 2), *_spread(drawings, SHEET_PICTURES // 2)]

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from reel_shared.contracts import JsonObject
-from reel_shared.web.schemas import TERMINAL
+from reel_shared.contracts import TERMINAL, JsonObject
 
 SHOWN = 8
 """Bars beyond this many would not fit on a screen; the rest is one bar that counts jobs."""

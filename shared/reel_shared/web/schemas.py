@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reel_shared.contracts import TERMINAL as TERMINAL
+from reel_shared.contracts import TERMINAL
 
 T = TypeVar("T")
 

@@ -8,8 +8,10 @@ from fastapi import APIRouter, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
+from reel_shared.contracts import ACTIVE
 from reel_shared.db.engine import reading
-from reel_shared.db.models import ModelAlias, TrainedModel
+from reel_shared.db.lookups import find_model
+from reel_shared.errors import NoModel
 from reel_shared.settings import settings
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Greeted
@@ -35,9 +37,9 @@ def try_it(request: Request) -> Response:
 
 def active_model(session: Session) -> dict[str, Any] | None:
     """What the page says of the model that serves."""
-    alias = session.get(ModelAlias, "active")
-    row = session.get(TrainedModel, alias.model_id) if alias else None
-    if row is None:
+    try:
+        row = find_model(session, ACTIVE)
+    except NoModel:
         return None
     # A model that was trained on its validation pictures too has no accuracy worth showing.
     overall = (row.metrics.get("all") or {}) if row.card.get("held_out", True) else {}
