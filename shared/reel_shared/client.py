@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -17,6 +17,8 @@ import httpx
 
 from reel_shared import contracts
 from reel_shared.contracts import TERMINAL, JsonObject, Kind, Model, StoredFile
+from reel_shared.contracts.curation import ChangeImagesRequest, ImageBatch, Mark, ResolveConflictRequest
+from reel_shared.contracts.versions import SplitPinRequest
 
 ResultT = TypeVar("ResultT", bound=Model)
 HOLD_SECONDS = 1
@@ -25,9 +27,14 @@ HOLD_SECONDS = 1
 PATHS: dict[Kind, str] = {
     contracts.EXTRACT_FRAMES: "/v1/movies",
     contracts.COLLECT_PICTURES: "/v1/web-collections",
+    contracts.RANK_SUBJECTS: "/v1/subject-rankings",
+    contracts.TAKE_DOWN_PICTURES: "/v1/takedowns",
     contracts.MAKE_VARIANTS: "/v1/variants",
     contracts.BUILD_DATASET_VERSION: "/v1/dataset-versions",
     contracts.TRAIN_MODEL: "/v1/trainings",
+    contracts.EXPORT_DATASET: "/v1/exports",
+    contracts.CHECK_LABELS: "/v1/label-checks",
+    contracts.MEASURE_LEAK_GAP: "/v1/leak-gaps",
     contracts.PREDICT_PICTURES: "/v1/predictions",
     contracts.EXPLAIN_PICTURE: "/v1/explanations",
 }
@@ -130,6 +137,21 @@ class Client:
     ) -> JsonObject:
         return self.submit(contracts.COLLECT_PICTURES, request, metadata=metadata)
 
+    def rank_subjects(
+        self, request: contracts.RankSubjectsRequest, *, metadata: JsonObject | None = None
+    ) -> JsonObject:
+        """Propose frames that show background only, learnt from those that ``mark_images`` has marked."""
+        return self.submit(contracts.RANK_SUBJECTS, request, metadata=metadata)
+
+    def take_down_pictures(
+        self, request: contracts.TakeDownPicturesRequest, *, metadata: JsonObject | None = None
+    ) -> JsonObject:
+        """Remove a picture for good. Needs a key with ``admin``."""
+        return self.submit(contracts.TAKE_DOWN_PICTURES, request, metadata=metadata)
+
+    def takedowns(self) -> Iterator[JsonObject]:
+        return self.rows("/v1/takedowns")
+
     def make_variants(
         self, request: contracts.MakeVariantsRequest, *, metadata: JsonObject | None = None
     ) -> JsonObject:
@@ -144,6 +166,21 @@ class Client:
         self, request: contracts.TrainModelRequest, *, metadata: JsonObject | None = None
     ) -> JsonObject:
         return self.submit(contracts.TRAIN_MODEL, request, metadata=metadata)
+
+    def export_dataset(
+        self, request: contracts.ExportDatasetRequest, *, metadata: JsonObject | None = None
+    ) -> JsonObject:
+        return self.submit(contracts.EXPORT_DATASET, request, metadata=metadata)
+
+    def check_labels(
+        self, request: contracts.CheckLabelsRequest, *, metadata: JsonObject | None = None
+    ) -> JsonObject:
+        return self.submit(contracts.CHECK_LABELS, request, metadata=metadata)
+
+    def measure_leak_gap(
+        self, request: contracts.MeasureLeakGapRequest, *, metadata: JsonObject | None = None
+    ) -> JsonObject:
+        return self.submit(contracts.MEASURE_LEAK_GAP, request, metadata=metadata)
 
     def predict_pictures(
         self, request: contracts.PredictPicturesRequest, *, metadata: JsonObject | None = None
@@ -242,8 +279,48 @@ class Client:
     def dataset_version(self, dataset_version_id: str) -> JsonObject:
         return self.get(f"/v1/dataset-versions/{dataset_version_id}")
 
+    def leak_certificate(self, dataset_version_id: str) -> JsonObject:
+        """Return the leak certificate at full length, with its signature."""
+        return self.get(f"/v1/dataset-versions/{dataset_version_id}/certificate")
+
+    def pin_split(self, request: SplitPinRequest) -> JsonObject:
+        """Put a scene, a stretch of a film or a picture on a side, from the next dataset version on."""
+        return self.post("/v1/split-pins", json=request.model_dump(mode="json", exclude_unset=True))
+
+    def split_pins(self, *, dataset: str = "") -> Iterator[JsonObject]:
+        return self.rows("/v1/split-pins", dataset=dataset)
+
+    def unpin_split(self, pin_id: str) -> None:
+        self._json("DELETE", f"/v1/split-pins/{pin_id}")
+
+    def diff_versions(self, dataset_version_id: str, *, base: str) -> JsonObject:
+        """Return ``contracts.VersionDiff`` from ``base`` to the version."""
+        return self.get(f"/v1/dataset-versions/{dataset_version_id}/diff", params={"base": base})
+
     def images(self, **filters: Any) -> Iterator[JsonObject]:
         return self.rows("/v1/images", **filters)
+
+    # --- what a person decides about pictures -------------------------------------------------------------
+
+    def change_images(self, request: ChangeImagesRequest) -> ImageBatch:
+        body = request.model_dump(mode="json", exclude_unset=True)
+        return ImageBatch.model_validate(self.post("/v1/image-changes", json=body))
+
+    def undo_changes(self, batch_id: str) -> ImageBatch:
+        return ImageBatch.model_validate(self.post(f"/v1/image-changes/{batch_id}/undo"))
+
+    def image_history(self, image_id: str) -> Iterator[JsonObject]:
+        return self.rows(f"/v1/images/{image_id}/changes")
+
+    def resolve_conflict(self, keep: str, request: ResolveConflictRequest | None = None) -> ImageBatch:
+        """Keep one picture of a conflict; what it contradicts becomes its duplicate."""
+        body = request.model_dump(mode="json", exclude_unset=True) if request else {}
+        return ImageBatch.model_validate(self.post(f"/v1/images/{keep}/resolve", json=body))
+
+    def mark_images(self, image_ids: Iterable[str], mark: Mark) -> int:
+        """Mark frames as ``keep`` or ``background`` for ``rank_subjects``; returns how many."""
+        body = {"image_ids": list(image_ids), "mark": mark}
+        return int(self.post("/v1/subject-marks", json=body)["marked"])
 
     def upload(self, file: Path | bytes) -> StoredFile:
         """Store a picture, a film or a zip; a file on disk is streamed. The same content gets the same key."""
@@ -260,6 +337,22 @@ class Client:
                 {"status": answer.status_code, "detail": f"Storage refused the link ({answer.status_code})."}
             )
         return answer.content
+
+    def save(self, url: str, path: Path) -> None:
+        """Write the bytes behind a presigned ``url`` to a file, in parts; the file appears when it is whole."""
+        part = path.with_name(f"{path.name}.part")
+        with httpx.stream("GET", url, timeout=60.0, trust_env=False) as answer:
+            if not answer.is_success:
+                raise ApiError(
+                    {
+                        "status": answer.status_code,
+                        "detail": f"Storage refused the link ({answer.status_code}).",
+                    }
+                )
+            with part.open("wb") as file:
+                for chunk in answer.iter_bytes():
+                    file.write(chunk)
+        part.replace(path)
 
     def limits(self) -> JsonObject:
         return self.get("/v1/limits")

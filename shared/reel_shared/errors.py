@@ -111,6 +111,22 @@ class AttemptsExhausted(ReelError):
     code, title = "attempts-exhausted", "The job was tried as often as its kind allows"
 
 
+_EVERY_PROBLEM = frozenset({"type", "title", "status", "detail", "attempts"})
+
+
+def from_problem(problem: dict[str, Any], **extra: Any) -> ReelError:
+    """Return the error that a job recorded, as it was raised; one of an unknown type is ``internal``."""
+    code = str(problem.get("type", "")).rpartition(":")[2]
+    told = {name: value for name, value in problem.items() if name not in _EVERY_PROBLEM}
+    detail, extra = str(problem.get("detail", "")), {**told, **extra}
+    found: list[type[ReelError]] = [ReelError]
+    for kind in found:
+        if kind.code == code:
+            return kind(detail, **extra)
+        found.extend(kind.__subclasses__())
+    return ReelError(detail, **extra)
+
+
 class Canceled(Exception):
     """The job's owner asked it to stop. Not an error."""
 

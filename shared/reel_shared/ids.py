@@ -6,7 +6,9 @@ from typing import Literal
 
 from uuid_utils import uuid7
 
-Prefix = Literal["job", "evt", "mov", "col", "img", "dsv", "mdl", "key", "req", "lease", "wrk"]
+Prefix = Literal[
+    "job", "evt", "mov", "col", "img", "dsv", "mdl", "key", "req", "lease", "wrk", "chg", "tkd", "pin"
+]
 
 
 def new_id(prefix: Prefix) -> str:

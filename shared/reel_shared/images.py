@@ -73,6 +73,20 @@ def open_picture(
         _refuse_damaged(error)
 
 
+def is_turned(data: bytes) -> bool:
+    """Whether a picture's EXIF says that it is shown other than it is stored."""
+    # Without the marker there is nothing to parse, which is so for nearly every picture.
+    if b"Exif\x00\x00" not in data[: 1 << 16]:
+        return False
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return _orientation(image) in _UPRIGHT
+    except (
+        Exception
+    ):  # a decoder fed with arbitrary bytes raises nearly anything; opening it in full says what
+        return False
+
+
 def _read_header(raw: bytes, max_pixels: int) -> Image.Image:
     """Parse the header only; no pixel is decoded before its size is known to be allowed."""
     limit = min(max_pixels, Image.MAX_IMAGE_PIXELS or max_pixels)

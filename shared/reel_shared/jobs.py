@@ -10,6 +10,7 @@ import os
 import random
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -71,8 +72,16 @@ def submit(
     owner: str = "",
     labels: dict[str, Any] | None = None,
     parent_id: str | None = None,
+    part: int | None = None,
+    total: int | None = None,
 ) -> Job:
-    """Add a queued job and its outbox message to the caller's transaction."""
+    """Add a queued job and its outbox message to the caller's transaction.
+
+    Args:
+        parent_id: the job that this one follows, or, with ``part``, the job that it is a part of.
+        part: its number within the parent, which waits for it and takes it along when it ends; see ``fan_out``.
+        total: how far its progress will count.
+    """
     job = Job(
         id=new_id("job"),
         kind=kind.name,
@@ -84,6 +93,8 @@ def submit(
         owner=owner,
         labels=labels or {},
         parent_id=parent_id,
+        part=part,
+        progress_total=total,
     )
     session.add(job)
     session.flush()
@@ -217,7 +228,7 @@ def release(session: Session, lease: Lease) -> None:
 
 
 def cancel(session: Session, job_id: str) -> Job:
-    """Cancel a waiting job at once; ask a running one to stop. Asking twice changes nothing.
+    """Cancel a waiting job at once; ask a running one, and its parts, to stop. Asking twice changes nothing.
 
     Raises:
         Conflict: the job has ended otherwise.
@@ -231,6 +242,7 @@ def cancel(session: Session, job_id: str) -> Job:
         _end(session, job_id, State.CANCELED)
     elif _compare_and_set(session, job_id, Job.state == State.RUNNING, state=State.CANCELING):
         _event(session, job_id, State.CANCELING)
+        cancel_parts(session, job_id)
     job = get(session, job_id)
     session.refresh(job)
     if job.state in (State.SUCCEEDED, State.FAILED):
@@ -242,9 +254,11 @@ def replay(session: Session, job_id: str) -> Job:
     """Submit a failed or canceled job's request anew, as a new job that names the old one.
 
     Raises:
-        Conflict: the job has not ended, or it succeeded.
+        Conflict: the job has not ended, or it succeeded, or it is a part of another.
     """
     old = get(session, job_id)
+    if old.part is not None:
+        raise Conflict(f"This job is a part of {old.parent_id}; try that one again.")
     if old.state not in (State.FAILED, State.CANCELED):
         raise Conflict(f"The job is {old.state}; only a failed or canceled one can be tried again.")
     kind = contracts.KINDS[old.kind]
@@ -350,6 +364,15 @@ def _end(session: Session, job_id: str, state: State, **values: Any) -> None:
     )
     session.execute(sa.delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
     _event(session, job_id, state, terminal=True, error=values.get("error"))
+    cancel_parts(session, job_id)
+
+
+def cancel_parts(session: Session, job_id: str) -> None:
+    """Cancel what is left of a job's parts: nobody waits for them any more."""
+    unfinished = sa.and_(Job.parent_id == job_id, Job.part.is_not(None), Job.state.not_in(TERMINAL))
+    for part_id in session.scalars(sa.select(Job.id).where(unfinished)).all():
+        with suppress(Conflict):  # it has ended meanwhile
+            cancel(session, part_id)
 
 
 def _give_back(session: Session, job_id: str, **values: Any) -> None:

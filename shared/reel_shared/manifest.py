@@ -9,12 +9,13 @@ import hashlib
 import json
 from collections import Counter
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from reel_shared.contracts import (
     BuildDatasetVersionRequest,
+    JsonObject,
     Label,
     Model,
     ObjectKey,
@@ -22,19 +23,29 @@ from reel_shared.contracts import (
     Source,
     Variant,
 )
+from reel_shared.contracts.versions import PinSide
 from reel_shared.errors import Corrupt
+
+FORMAT = 2
+_OPTIONAL = (
+    *("movie_id", "time_seconds", "frame_index", "group", "probe", "reason"),
+    *("page_url", "url", "title", "creator", "licence", "licence_url", "attribution", "provider"),
+)
+"""Left out of the JSON where they are empty: most pictures are variants, which have none of them."""
 
 
 class Side(StrEnum):
-    """Where a picture lies. Validation holds originals only; what a filter or a validation parent bars is excluded."""
+    """Where a picture lies. Validation holds originals only. A probe set judges apart and never enters training.
+    Excluded is what a filter, a pin, the gap or a held-out relative bars; ``reason`` says which."""
 
     TRAIN = "train"
     VALID = "valid"
+    PROBE = "probe"
     EXCLUDED = "excluded"
 
 
 class ManifestImage(Model):
-    """One picture. ``scene`` is unique over all films."""
+    """One picture. ``scene`` is unique over all films; where it comes from is said of originals only."""
 
     id: str = Field(min_length=1, max_length=40)
     key: ObjectKey
@@ -51,6 +62,22 @@ class ManifestImage(Model):
     width: int = Field(gt=0)
     height: int = Field(gt=0)
     split: Side = Side.EXCLUDED
+    reason: str = Field(default="", description="why it is excluded")
+    probe: str = Field(default="", description="name of the probe set it belongs to")
+    group: str = Field(
+        default="", description="first picture of the group it hangs together with, if not alone"
+    )
+    movie_id: str | None = None
+    time_seconds: float | None = Field(default=None, description="of a frame, from the film's start")
+    frame_index: int | None = None
+    page_url: str = ""
+    url: str = ""
+    title: str = ""
+    creator: str = ""
+    licence: str = ""
+    licence_url: str = ""
+    attribution: str = ""
+    provider: str = ""
 
     @model_validator(mode="after")
     def _variants_have_parents(self) -> ManifestImage:
@@ -58,14 +85,29 @@ class ManifestImage(Model):
             raise ValueError(f"picture {self.id}: exactly the variants have a parent_id")
         return self
 
+    @property
+    def page(self) -> str | None:
+        """The web page it was found on, without the part after ``#``; None where it has none."""
+        return self.page_url.partition("#")[0].strip().rstrip("/") or None
+
+
+class ManifestPin(Model):
+    """A pin as it was when the version was made, and how many originals it covered."""
+
+    id: str
+    side: PinSide
+    of: str
+    images: int
+
 
 class Manifest(Model):
     """Images lie sorted by id, classes as the network's outputs count them."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     dataset: str
     classes: list[Label]
     request: BuildDatasetVersionRequest
+    pins: list[ManifestPin] = Field(default_factory=list)
     images: list[ManifestImage]
 
     @model_validator(mode="after")
@@ -82,6 +124,8 @@ class Manifest(Model):
                 raise ValueError(f"picture {image.id} has the label {image.label!r}, which is no class")
             if image.parent_id is not None and image.parent_id not in ids:
                 raise ValueError(f"picture {image.id} is a variant of {image.parent_id}, which is not listed")
+            if (image.split == Side.PROBE) != bool(image.probe):
+                raise ValueError(f"picture {image.id}: exactly the pictures of probe sets name one")
         return self
 
     def on(self, side: Side) -> list[ManifestImage]:
@@ -95,29 +139,60 @@ class Manifest(Model):
             table.setdefault(split, {}).setdefault(source, {})[label] = images
         return table
 
+    def excluded(self) -> dict[str, int]:
+        """Return how many pictures neither train nor judge, by reason."""
+        return dict(sorted(Counter(image.reason for image in self.on(Side.EXCLUDED)).items()))
 
-def to_bytes(manifest: Manifest) -> bytes:
-    """Return the canonical JSON: sorted keys, no spaces, UTF-8; equal content gives equal bytes."""
-    content = manifest.model_dump(mode="json")
+
+def canonical(content: JsonObject) -> bytes:
+    """Return JSON with sorted keys and no spaces, in UTF-8: equal content gives equal bytes."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def to_bytes(manifest: Manifest) -> bytes:
+    """Return the canonical JSON of a manifest; fields of pictures that say nothing are left out."""
+    content = manifest.model_dump(mode="json")
+    for image in content["images"]:
+        for name in _OPTIONAL:
+            if image.get(name) in (None, ""):
+                image.pop(name, None)
+    return canonical(content)
+
+
 def identity(manifest: Manifest) -> str:
-    """Return the SHA-256 of the canonical bytes, in hex."""
+    """Return the SHA-256, in hex, of the bytes that this manifest would be written as now.
+
+    Of one that was stored, go by the hash it was stored under: it may be of an older format.
+    """
     return hashlib.sha256(to_bytes(manifest)).hexdigest()
 
 
 def load(data: bytes, *, sha256: str | None = None) -> Manifest:
-    """Read a manifest. Raises Corrupt when the bytes are not ``sha256``, not a manifest, or not canonical."""
-    found = hashlib.sha256(data).hexdigest()
-    if sha256 is not None and found != sha256:
+    """Read a manifest of this format or of an older one, which becomes this one in memory.
+
+    Raises Corrupt when the bytes are not ``sha256``, not a manifest, or not canonical.
+    """
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise Corrupt("The manifest does not match its hash; build the dataset version again.")
     try:
-        manifest = Manifest.model_validate_json(data)
+        content = json.loads(data)
+    except ValueError as error:
+        raise Corrupt("The manifest cannot be read: it is not JSON.") from error
+    if not isinstance(content, dict) or canonical(content) != data:
+        raise Corrupt("The manifest's bytes are not the canonical ones; build the dataset version again.")
+    if isinstance(content.get("format"), int) and content["format"] > FORMAT:
+        raise Corrupt(f"The manifest's format {content['format']} is newer than this program; update it.")
+    try:
+        return Manifest.model_validate(_from_format_1(content) if content.get("format") == 1 else content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise Corrupt(f"The manifest cannot be read: {where or 'it'} {first['msg']}.") from error
-    if identity(manifest) != found:
-        raise Corrupt("The manifest's bytes are not the canonical ones; build the dataset version again.")
-    return manifest
+
+
+def _from_format_1(content: dict[str, Any]) -> dict[str, Any]:
+    """Say what format 1 meant without saying it: neither gaps nor negatives were looked at."""
+    request = content.get("request")
+    if isinstance(request, dict):
+        request = {**request, "min_gap_seconds": 0.0, "match_inverted": False}
+    return {**content, "format": FORMAT, "request": request}

@@ -48,6 +48,14 @@ class ModelCard(Model):
     held_out: bool = Field(
         description="false: it was trained on its validation pictures too; metrics are no proof"
     )
+    certified: bool = Field(
+        default=True, description="false: its dataset version leaks and was trained on all the same"
+    )
+    certificate_sha256: Sha256 | None = Field(
+        default=None,
+        description="hash of the leak certificate's file; none for versions from before it was stored",
+    )
+    notes: list[str] = Field(default_factory=list, description="what to know before its metrics are believed")
     files: dict[FileName, FileFacts] = Field(default_factory=dict)
     created_at: AwareDatetime
 

@@ -51,8 +51,11 @@ def _drain(**_: Any) -> None:
 class Context:
     """What a job's function may do besides its work: report, and notice that it should stop."""
 
-    def __init__(self, lease: Lease, *, time_limit: float) -> None:
+    def __init__(
+        self, lease: Lease, *, time_limit: float, on_report: Callable[[], None] | None = None
+    ) -> None:
         self.lease = lease
+        self._on_report = on_report
         self._scratch = Scratch(lease.job_id)
         self._limit = time_limit
         self._started = time.monotonic()
@@ -99,6 +102,8 @@ class Context:
             self._write(
                 lambda session: jobs.progress(session, self.lease, done, total, unit=unit, message=message)
             )
+            if self._on_report:
+                self._on_report()
         self.check()
 
     def metric(self, **data: Any) -> None:
@@ -112,6 +117,11 @@ class Context:
     @property
     def running_seconds(self) -> float:
         return time.monotonic() - self._started
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the job's time limit."""
+        return self._limit - self.running_seconds
 
     @property
     def over_hard_limit(self) -> bool:
@@ -157,8 +167,20 @@ class Heartbeat(threading.Thread):
             os._exit(EXIT_HARD_LIMIT)  # the supervisor starts the worker again
 
 
-def run_job(kind: Kind, function: JobFunction[Any], job_id: str) -> State | None:
-    """Claim the job and run ``function`` on it; None when the job is not this worker's to run."""
+def run_job(
+    kind: Kind,
+    function: JobFunction[Any],
+    job_id: str,
+    *,
+    seconds_left: float | None = None,
+    on_report: Callable[[], None] | None = None,
+) -> State | None:
+    """Claim the job and run ``function`` on it; None when the job is not this worker's to run.
+
+    Args:
+        seconds_left: bounds the kind's time limit, for a part that is run within its parent.
+        on_report: called whenever the job's progress was written; what it raises ends the job like its own error.
+    """
     lease = transact(lambda session: jobs.claim(session, job_id, kind=kind.name))
     if lease is None:
         log.info("job.not_claimed", job=job_id)
@@ -166,7 +188,9 @@ def run_job(kind: Kind, function: JobFunction[Any], job_id: str) -> State | None
     with structlog.contextvars.bound_contextvars(job=job_id, kind=kind.name, attempt=lease.attempt):
         log.info("job.started")
         try:
-            context = Context(lease, time_limit=settings().jobs.time_limit_seconds or kind.time_limit)
+            limit = settings().jobs.time_limit_seconds or kind.time_limit
+            limit = limit if seconds_left is None else min(limit, seconds_left)
+            context = Context(lease, time_limit=limit, on_report=on_report)
         except Exception as error:
             state, seconds = _end_badly(lease, _no_room(error)), 0.0
         else:

@@ -88,6 +88,16 @@ class Ingest(BaseModel):
         default=[],
         description="host:port that may be fetched although private: the demo's own picture server",
     )
+    contact: str = Field(
+        default="",
+        pattern=r"^[\x20-\x7e]*$",
+        description="mail address or page of who runs this; goes into the user agent, wikimedia insists on it",
+    )
+    ddgs: bool = Field(
+        default=False,
+        description="allow the provider ddgs: it asks a search engine as if by a browser and gives no licences",
+    )
+    wikimedia_url: str = "https://commons.wikimedia.org/w/api.php"
     openverse_url: str = "https://api.openverse.org"
     openverse_token: SecretStr = SecretStr("")
     user_agent: str = "Reelsight/0.1 (+https://github.com/reelsight/reelsight)"

@@ -27,8 +27,14 @@ from safetensors.numpy import save
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from reel_shared import contracts
-from reel_shared.contracts import EXTRACT_FRAMES, ExtractFramesRequest, StoredFile
+from reel_shared import contracts, jobs
+from reel_shared.contracts import (
+    EXTRACT_FRAMES,
+    MAKE_VARIANTS,
+    ExtractFramesRequest,
+    MakeVariantsRequest,
+    StoredFile,
+)
 from reel_shared.db.engine import reading, transaction
 from reel_shared.db.models import Job, OutboxMessage, utcnow
 from reel_shared.errors import NotFound, StorageUnavailable
@@ -65,12 +71,13 @@ def test_a_submit_answers_202_with_the_envelope(databases: str, api: Any) -> Non
         "state": "queued",
         "attempt": 0,
         "progress": {"done": 0, "total": None, "unit": "", "message": ""},
-        "request": {"dataset": "d", "label": None, "collection_id": None, "seed": 42},
+        "request": MakeVariantsRequest(dataset="d").model_dump(mode="json"),
         "result": None,
         "error": None,
         "started_at": None,
         "finished_at": None,
         "parent_id": None,
+        "part": None,
         "urls": {"self": path, "cancel": f"{path}/cancel", "events": f"{path}/events"},
         "metadata": {"batch": 7},
     }
@@ -177,6 +184,18 @@ def test_lists_are_filtered(api: Any) -> None:
     assert client.get("/v1/jobs?state=done").status_code == 422
     assert "trainer.train_model" in client.get("/v1/jobs?kind=train").json()["detail"]
     assert client.get("/v1/jobs?cursor=zzz").status_code == 400
+
+
+def test_parts_are_listed_with_their_parent_only(api: Any) -> None:
+    client = api.client("read", "submit")
+    whole = submit(client)
+    with transaction() as session:
+        part = jobs.submit(
+            session, MAKE_VARIANTS, MakeVariantsRequest(), parent_id=whole["id"], part=0, total=5
+        )
+    assert [job["id"] for job in client.get("/v1/jobs").json()["data"]] == [whole["id"]]
+    (shown,) = client.get("/v1/jobs", params={"parent_id": whole["id"]}).json()["data"]
+    assert (shown["id"], shown["part"], shown["progress"]["total"]) == (part.id, 0, 5)
 
 
 # --- waiting ----------------------------------------------------------------------------------------------
@@ -597,7 +616,9 @@ def test_what_is_wrong_with_a_form_is_said_before_the_film_is_stored(
     for refused in (movies.post("/v1/movies", data=both, files=film), movies.post("/v1/movies", json=both)):
         assert refused.status_code == 422, refused.text
     whole = movies.post("/v1/movies", data=both, files=film).json()["errors"]
-    assert whole == [{"pointer": "#", "detail": "give every_frames or every_seconds, not both"}]
+    assert whole == [
+        {"pointer": "#", "detail": "give one of every_frames, every_seconds and per_scene, not several"}
+    ]
     assert movies.post("/v1/movies", data={"label": "a", "metadata": "{"}, files=film).status_code == 400
     assert movies.post("/v1/movies", data={"label": "a"}, files={"x": b"y"}).status_code == 400
     assert (

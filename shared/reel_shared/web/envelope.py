@@ -31,6 +31,7 @@ def envelope(job: Job) -> dict[str, Any]:
         "started_at": timestamp(job.started_at),
         "finished_at": timestamp(job.finished_at),
         "parent_id": job.parent_id,
+        "part": job.part,
         "urls": {"self": path, "cancel": f"{path}/cancel", "events": f"{path}/events"},
         "metadata": job.labels,
     }

@@ -8,9 +8,10 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import sqlalchemy as sa
+from fastapi import Query
 from sqlalchemy.orm import Session
 
 from reel_shared.errors import BadRequest
@@ -18,6 +19,9 @@ from reel_shared.settings import settings
 
 RowT = TypeVar("RowT")
 DEFAULT_LIMIT = 50
+
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
+Limit = Annotated[int | None, Query(description="rows wanted, 50 unless said; coerced to what is allowed")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class JobView(BaseModel):
                     "started_at": "2026-01-31T12:00:01Z",
                     "finished_at": None,
                     "parent_id": None,
+                    "part": None,
                     "urls": {
                         "self": "/v1/jobs/job_01978c0de5b47cc2a1c5d0e0ffb2a4c1",
                         "cancel": "/v1/jobs/job_01978c0de5b47cc2a1c5d0e0ffb2a4c1/cancel",
@@ -85,7 +86,10 @@ class JobView(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    parent_id: str | None = Field(default=None, description="the job that this one follows")
+    parent_id: str | None = Field(default=None, description="the job that this one follows or is a part of")
+    part: int | None = Field(
+        default=None, description="its number within the parent, when it is a part of it"
+    )
     urls: JobUrls
     metadata: dict[str, Any]
 

@@ -2,23 +2,29 @@
 
 from reel_shared.db.models.access import ApiKey, IdempotencyRecord
 from reel_shared.db.models.base import Base, utcnow
+from reel_shared.db.models.curation import ImageChange, SplitPin, SubjectMark, Takedown
 from reel_shared.db.models.jobs import Job, JobEvent, Lock, OutboxMessage
-from reel_shared.db.models.pictures import Collection, Image, Movie
+from reel_shared.db.models.pictures import Candidate, Collection, Image, Movie
 from reel_shared.db.models.registry import DatasetVersion, ModelAlias, TrainedModel
 
 __all__ = [
     "ApiKey",
     "Base",
+    "Candidate",
     "Collection",
     "DatasetVersion",
     "IdempotencyRecord",
     "Image",
+    "ImageChange",
     "Job",
     "JobEvent",
     "Lock",
     "ModelAlias",
     "Movie",
     "OutboxMessage",
+    "SplitPin",
+    "SubjectMark",
+    "Takedown",
     "TrainedModel",
     "utcnow",
 ]

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from reel_shared.db.models.base import Base, utcnow
 
+_PART_IN_USE = "part IS NOT NULL AND state NOT IN ('failed', 'canceled')"
+
 
 class Job(Base):
     __tablename__ = "jobs"
@@ -30,6 +32,8 @@ class Job(Base):
     owner: Mapped[str] = mapped_column(String(64), default="")
     labels: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    part: Mapped[int | None]
+    """Its number within the parent when it does a part of the parent's work; None for a job of its own."""
     version: Mapped[int] = mapped_column(default=1)
     """Grows with every change that a reader can see; the ETag."""
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -45,6 +49,15 @@ class Job(Base):
         Index("ix_jobs_state_queue", "state", "queue"),
         Index("ix_jobs_created", "created_at", "id"),
         Index("ix_jobs_parent", "parent_id"),
+        Index(
+            "uq_jobs_part",
+            "parent_id",
+            "kind",
+            "part",
+            unique=True,
+            sqlite_where=text(_PART_IN_USE),
+            postgresql_where=text(_PART_IN_USE),
+        ),
     )
 
 

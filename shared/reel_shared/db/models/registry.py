@@ -23,6 +23,14 @@ class DatasetVersion(Base):
     classes: Mapped[list[Any]]
     counts: Mapped[dict[str, Any]]
     certificate: Mapped[dict[str, Any]]
+    certificate_file: Mapped[dict[str, Any] | None]
+    """The certificate at full length, signed by its hash; None for versions from before it was stored."""
+    left_out: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Originals of the dataset that took no part, by state."""
+    excluded: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Pictures in it that neither train nor judge, by reason."""
+    takedowns: Mapped[list[Any]] = mapped_column(default=list)
+    """Ids of the take-downs of pictures that this version holds."""
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
@@ -38,6 +46,8 @@ class TrainedModel(Base):
     files: Mapped[dict[str, Any]]
     """File name -> StoredFile; `model.json`, `weights.safetensors`, `model.onnx`."""
     metrics: Mapped[dict[str, Any]]
+    takedowns: Mapped[list[Any]] = mapped_column(default=list)
+    """Ids of the take-downs of pictures that it was trained or judged on."""
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 

@@ -1,0 +1,213 @@
+"""The pipeline on one page: every job kind, its queue, its request and its result.
+
+APIs validate requests with these models and workers fill in the results; nothing else passes between services.
+One kind is one word: ``EXTRACT_FRAMES`` here, ``extract_frames`` in the service's ``tasks.py`` and in its domain.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from reel_shared.contracts.base import (
+    ACTIVE,
+    RECIPE_PATTERN,
+    TERMINAL,
+    Counts,
+    DatasetName,
+    DropFolder,
+    ImageState,
+    JsonObject,
+    Label,
+    Model,
+    ObjectKey,
+    Sha256,
+    Source,
+    StoredFile,
+    Variant,
+    spelled,
+)
+from reel_shared.contracts.borders import Artefact, Bar, BordersReport
+from reel_shared.contracts.curation import (
+    RankSubjectsRequest,
+    RankSubjectsResult,
+    TakeDownPicturesRequest,
+    TakeDownPicturesResult,
+)
+from reel_shared.contracts.explanations import (
+    ExplainPictureRequest,
+    ExplainPictureResult,
+    Explanation,
+)
+from reel_shared.contracts.exports import (
+    ExportDatasetRequest,
+    ExportDatasetResult,
+    MovedImage,
+    VersionDiff,
+)
+from reel_shared.contracts.label_checks import CheckLabelsRequest, CheckLabelsResult
+from reel_shared.contracts.leak_gaps import MeasureLeakGapRequest, MeasureLeakGapResult
+from reel_shared.contracts.movies import (
+    MAX_PARTS,
+    ExtractFramesRequest,
+    ExtractFramesResult,
+    ExtractRangeRequest,
+    ExtractRangeResult,
+)
+from reel_shared.contracts.predictions import (
+    LabelProbability,
+    Prediction,
+    PredictPicturesRequest,
+    PredictPicturesResult,
+)
+from reel_shared.contracts.quality import FrameChecks, QualityChecks
+from reel_shared.contracts.trainings import (
+    Metrics,
+    StageResult,
+    TrainModelRequest,
+    TrainModelResult,
+)
+from reel_shared.contracts.variants import (
+    MakeVariantsRequest,
+    MakeVariantsResult,
+)
+from reel_shared.contracts.versions import (
+    BuildDatasetVersionRequest,
+    BuildDatasetVersionResult,
+    SplitCertificate,
+)
+from reel_shared.contracts.web_pictures import (
+    CollectPicturesRequest,
+    CollectPicturesResult,
+)
+
+__all__ = [
+    "ACTIVE",
+    "BUILD_DATASET_VERSION",
+    "CHECK_LABELS",
+    "COLLECT_PICTURES",
+    "EXPLAIN_PICTURE",
+    "EXPORT_DATASET",
+    "EXTRACT_FRAMES",
+    "EXTRACT_RANGE",
+    "KINDS",
+    "MAKE_VARIANTS",
+    "MAX_PARTS",
+    "MEASURE_LEAK_GAP",
+    "PART_KINDS",
+    "PREDICT_PICTURES",
+    "QUEUES",
+    "RANK_SUBJECTS",
+    "RECIPE_PATTERN",
+    "TAKE_DOWN_PICTURES",
+    "TERMINAL",
+    "TRAIN_MODEL",
+    "Artefact",
+    "Bar",
+    "BordersReport",
+    "BuildDatasetVersionRequest",
+    "BuildDatasetVersionResult",
+    "CheckLabelsRequest",
+    "CheckLabelsResult",
+    "CollectPicturesRequest",
+    "CollectPicturesResult",
+    "Counts",
+    "DatasetName",
+    "DropFolder",
+    "ExplainPictureRequest",
+    "ExplainPictureResult",
+    "Explanation",
+    "ExportDatasetRequest",
+    "ExportDatasetResult",
+    "ExtractFramesRequest",
+    "ExtractFramesResult",
+    "ExtractRangeRequest",
+    "ExtractRangeResult",
+    "FrameChecks",
+    "ImageState",
+    "JsonObject",
+    "Kind",
+    "Label",
+    "LabelProbability",
+    "MakeVariantsRequest",
+    "MakeVariantsResult",
+    "MeasureLeakGapRequest",
+    "MeasureLeakGapResult",
+    "Metrics",
+    "Model",
+    "MovedImage",
+    "ObjectKey",
+    "PredictPicturesRequest",
+    "PredictPicturesResult",
+    "Prediction",
+    "QualityChecks",
+    "RankSubjectsRequest",
+    "RankSubjectsResult",
+    "Sha256",
+    "Source",
+    "SplitCertificate",
+    "StageResult",
+    "StoredFile",
+    "TakeDownPicturesRequest",
+    "TakeDownPicturesResult",
+    "TrainModelRequest",
+    "TrainModelResult",
+    "Variant",
+    "VersionDiff",
+    "spelled",
+]
+
+
+class Kind(NamedTuple):
+    """A job kind. ``name`` is also the Celery task's name; the part before the dot is the queue."""
+
+    name: str
+    request: type[Model]
+    result: type[Model]
+    max_attempts: int
+    time_limit: float
+    """Seconds of running after which the job fails with ``timeout``."""
+
+    @property
+    def queue(self) -> str:
+        return self.name.partition(".")[0]
+
+
+EXTRACT_FRAMES = Kind("ingest.extract_frames", ExtractFramesRequest, ExtractFramesResult, 3, 6 * 3600)
+EXTRACT_RANGE = Kind("ingest.extract_range", ExtractRangeRequest, ExtractRangeResult, 3, 6 * 3600)
+COLLECT_PICTURES = Kind("ingest.collect_pictures", CollectPicturesRequest, CollectPicturesResult, 3, 2 * 3600)
+RANK_SUBJECTS = Kind("ingest.rank_subjects", RankSubjectsRequest, RankSubjectsResult, 3, 3600)
+TAKE_DOWN_PICTURES = Kind(
+    "ingest.take_down_pictures", TakeDownPicturesRequest, TakeDownPicturesResult, 10, 3600
+)
+MAKE_VARIANTS = Kind("augment.make_variants", MakeVariantsRequest, MakeVariantsResult, 3, 6 * 3600)
+BUILD_DATASET_VERSION = Kind(
+    "trainer.build_dataset_version", BuildDatasetVersionRequest, BuildDatasetVersionResult, 3, 3600
+)
+TRAIN_MODEL = Kind("trainer.train_model", TrainModelRequest, TrainModelResult, 3, 48 * 3600)
+EXPORT_DATASET = Kind("trainer.export_dataset", ExportDatasetRequest, ExportDatasetResult, 3, 6 * 3600)
+CHECK_LABELS = Kind("trainer.check_labels", CheckLabelsRequest, CheckLabelsResult, 3, 2 * 3600)
+MEASURE_LEAK_GAP = Kind("trainer.measure_leak_gap", MeasureLeakGapRequest, MeasureLeakGapResult, 3, 24 * 3600)
+PREDICT_PICTURES = Kind("inference.predict_pictures", PredictPicturesRequest, PredictPicturesResult, 3, 3600)
+EXPLAIN_PICTURE = Kind("explainer.explain_picture", ExplainPictureRequest, ExplainPictureResult, 3, 300)
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        EXTRACT_FRAMES,
+        EXTRACT_RANGE,
+        COLLECT_PICTURES,
+        RANK_SUBJECTS,
+        TAKE_DOWN_PICTURES,
+        MAKE_VARIANTS,
+        BUILD_DATASET_VERSION,
+        TRAIN_MODEL,
+        EXPORT_DATASET,
+        CHECK_LABELS,
+        MEASURE_LEAK_GAP,
+        PREDICT_PICTURES,
+        EXPLAIN_PICTURE,
+    )
+}
+PART_KINDS = frozenset({EXTRACT_RANGE.name})
+"""Kinds that only run as parts of another job: no endpoint takes them."""
+QUEUES: tuple[str, ...] = tuple(dict.fromkeys(kind.queue for kind in KINDS.values()))

@@ -1,0 +1,30 @@
+"""Predictions: what is asked of inference and what it answers."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from reel_shared.contracts.base import Model, ObjectKey, StoredFile
+
+
+class PredictPicturesRequest(Model):
+    model: str = "active"
+    keys: list[ObjectKey] = Field(min_length=1, max_length=10_000)
+    top_k: int = Field(default=3, ge=1, le=100)
+
+
+class LabelProbability(Model):
+    label: str
+    probability: float
+
+
+class Prediction(Model):
+    model: str
+    predictions: list[LabelProbability]
+
+
+class PredictPicturesResult(Model):
+    model: str
+    count: int
+    failed: int
+    results: StoredFile = Field(description="JSONL, one line per input: key, predictions or error")

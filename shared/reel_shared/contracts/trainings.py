@@ -1,0 +1,63 @@
+"""Trainings: what is asked of the trainer and what it answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from reel_shared.contracts.base import RECIPE_PATTERN, Model, StoredFile, spelled
+
+
+class TrainModelRequest(Model):
+    dataset_version_id: str
+    recipe: Annotated[str, spelled(RECIPE_PATTERN, "Name a recipe that GET /v1/recipes lists.")] = Field(
+        default="article", json_schema_extra={"pattern": RECIPE_PATTERN}
+    )
+    weights: str = Field(
+        default="recipe",
+        description="recipe | none | package | torchvision | a key of a safetensors file in the bucket",
+    )
+    seed: int = 42
+    activate: bool = Field(default=False, description="serve the model when it is done")
+    allow_uncertified: bool = Field(
+        default=False, description="train on a version that leaks all the same; the model says so for ever"
+    )
+
+
+class Metrics(Model):
+    accuracy: float
+    images: int
+    log_loss: float | None = None
+    per_class: dict[str, float] = Field(default_factory=dict)
+
+
+class StageResult(Model):
+    name: str
+    size: int
+    batch_size: int
+    epochs: int
+    frozen: bool
+    accuracy: float
+    train_loss: float
+    valid_loss: float
+    seconds: float
+    images_per_second: float
+
+
+class TrainModelResult(Model):
+    model_id: str
+    dataset_version_id: str
+    recipe: str
+    architecture: str
+    precision: Literal["fp32", "fp16", "bf16"] = Field(description="the effective one")
+    device: str
+    stages: list[StageResult]
+    metrics: dict[str, Metrics] = Field(
+        description="all | movie | web | web:<style> -> metrics on validation originals; probe:<name> apart"
+    )
+    epochs: list[dict[str, float | str]] = Field(description="one row per epoch")
+    certified: bool = Field(default=True, description="whether the version it was trained on is")
+    notes: list[str] = Field(default_factory=list, description="what to know before its metrics are believed")
+    files: dict[str, StoredFile]
+    seconds: float
