@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
-import structlog
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
 
-from reel_ingest.frames import Frame
-from reel_ingest.pictures import Picture
-from reel_shared.contracts import Counts, Source, StoredFile, Variant
+from reel_ingest.frame_records import FrameRecord
+from reel_shared.contracts import Source, StoredFile, Variant
 from reel_shared.db.engine import transact
-from reel_shared.db.models import Collection, Image, Movie
+from reel_shared.db.models import Collection, Movie, Takedown
 from reel_shared.ids import new_id
 
-log = structlog.get_logger(__name__)
 Row = dict[str, Any]
 
 
-def known_pictures(dataset: str) -> list[tuple[str, int]]:
-    """Return (sha256, phash) of every original picture that a dataset holds."""
-    query = sa.select(Image.sha256, Image.phash).where(
-        Image.dataset == dataset, Image.variant == Variant.ORIGINAL
-    )
-    rows = transact(lambda session: session.execute(query).all())
-    return [(row.sha256, int(row.phash, 16)) for row in rows]
+def taken_down() -> frozenset[str]:
+    """Return the sha256 of every picture that must not be stored again."""
+    rows = transact(lambda session: session.scalars(sa.select(Takedown.sha256)).all())
+    return frozenset(rows)
 
 
-def frame_row(movie: Movie, frame: Frame, stored: StoredFile) -> Row:
+def frame_row(movie: Movie, frame: FrameRecord) -> Row:
     return {
-        **_common(movie, Source.MOVIE, stored),
+        **_common(movie, Source.MOVIE, frame),
         "width": frame.width,
         "height": frame.height,
         "phash": f"{frame.phash:016x}",
+        "quality": frame.quality,
         "movie_id": movie.id,
         "scene": frame.scene,
         "frame_index": frame.index,
@@ -45,27 +37,7 @@ def frame_row(movie: Movie, frame: Frame, stored: StoredFile) -> Row:
     }
 
 
-def picture_row(collection: Collection, picture: Picture, stored: StoredFile) -> Row:
-    candidate = picture.candidate
-    return {
-        **_common(collection, Source.WEB, stored),
-        "width": picture.width,
-        "height": picture.height,
-        "phash": f"{picture.phash:016x}",
-        "collection_id": collection.id,
-        "style": collection.style,
-        "title": candidate.title[:300],
-        "creator": candidate.creator[:300],
-        "licence": candidate.licence[:100],
-        "licence_url": candidate.licence_url,
-        "attribution": candidate.attribution,
-        "page_url": candidate.page_url,
-        "url": candidate.url,
-        "provider": candidate.provider,
-    }
-
-
-def _common(parent: Movie | Collection, source: Source, stored: StoredFile) -> Row:
+def _common(parent: Movie | Collection, source: Source, stored: StoredFile | FrameRecord) -> Row:
     return {
         "id": new_id("img"),
         "dataset": parent.dataset,
@@ -78,25 +50,3 @@ def _common(parent: Movie | Collection, source: Source, stored: StoredFile) -> R
         "size": stored.size,
         "job_id": parent.job_id,
     }
-
-
-def write(session: Session, parent: Movie | Collection, rows: Sequence[Row], counts: Counts) -> None:
-    """Add a movie or a collection with its pictures.
-
-    A picture that another job has added since this one looked is left to that job; ``counts`` then says so.
-    """
-    session.add(parent)
-    session.flush()
-    if not rows:
-        return
-    images = cast(sa.Table, Image.__table__)
-    postgres = session.get_bind().dialect.name == "postgresql"
-    added = 0
-    for row in rows:
-        insert: Any = (postgresql.insert if postgres else sqlite.insert)(images).values(row)
-        written = session.execute(insert.on_conflict_do_nothing().returning(images.c.id))
-        added += written.one_or_none() is not None
-    counts.exact_duplicates += counts.kept - added
-    counts.kept = added
-    if added < len(rows):
-        log.warning("images.added_elsewhere", parent=parent.id, count=len(rows) - added)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import queue
+import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import httpcore
 
 from reel_ingest.addresses import Resolver, is_public
 from reel_shared import errors
+
+T = TypeVar("T")
 
 
 class Refused(errors.ReelError):
@@ -18,13 +23,23 @@ class Refused(errors.ReelError):
 
     status, code, title = 422, "fetch-refused", "The address cannot be fetched"
 
-    def __init__(self, reason: str, detail: str, *, again: bool = False, after: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        detail: str,
+        *,
+        again: bool = False,
+        after: float | None = None,
+        transient: bool | None = None,
+    ) -> None:
         super().__init__(detail, reason=reason)
         self.reason = reason
         self.again = again
         """Whether trying again soon may help."""
         self.after = after
         """Seconds the server asked to wait before that."""
+        self.transient = again if transient is None else transient
+        """Whether trying again some other day may help."""
 
 
 class GuardedBackend(httpcore.NetworkBackend):
@@ -61,9 +76,10 @@ class GuardedBackend(httpcore.NetworkBackend):
 
     def _addresses(self, host: str, port: int) -> list[str]:
         try:
-            addresses = self._resolver(host, port)
+            addresses = _within(self._deadline, lambda: self._resolver(host, port))
         except (OSError, UnicodeError) as error:
-            raise Refused("unresolvable", f"The host {host!r} has no address.") from error
+            again = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+            raise Refused("unresolvable", f"The host {host!r} has no address.", again=again) from error
         if not self._exempt and not all(is_public(address) for address in addresses):
             raise Refused("private-address", f"The host {host!r} is not on the public internet.")
         return addresses
@@ -93,6 +109,27 @@ class _DeadlineStream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+def _within(deadline: float, work: Callable[[], T]) -> T:
+    """Return what ``work`` returns; the system's resolver knows no deadline, so it is left behind at ours."""
+    results: queue.SimpleQueue[T | Exception] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            results.put(work())
+        except Exception as error:
+            results.put(error)
+
+    left = remaining(deadline, httpcore.ConnectTimeout)
+    threading.Thread(target=run, name="resolve", daemon=True).start()
+    try:
+        result = results.get(timeout=left)
+    except queue.Empty:
+        raise httpcore.ConnectTimeout("the name was not resolved in time") from None
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def remaining(deadline: float, error: type[httpcore.TimeoutException]) -> float:

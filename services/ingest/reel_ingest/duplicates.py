@@ -1,34 +1,22 @@
-"""Perceptual hashes and the index that finds near duplicates; called by frames, pictures and the tasks."""
+"""The search for exact and near duplicates among hashes; called by sieve and benchmarks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-import cv2
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
-_SIDE = 32
-_LOW = 8
+from reel_ingest.hashing import phash
+from reel_shared.hamming import distances
 
+__all__ = ["INVERTED", "Match", "NearDuplicates", "distance", "phash"]
 
-def phash(image: npt.NDArray[np.uint8]) -> int:
-    """Return the 64-bit perceptual hash of an RGB (H, W, 3) or grey (H, W) uint8 picture.
-
-    The DCT hash of Zauner (2010) with the bit order of ``imagehash.phash``; large pictures are averaged down
-    before the Lanczos step, which moves a few of the 64 bits at most.
-    """
-    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    height, width = grey.shape
-    # Averaging to four samples a side first is much quicker than Lanczos over the whole picture.
-    coarse = (min(width, 4 * _SIDE), min(height, 4 * _SIDE))
-    if coarse != (width, height):
-        grey = cv2.resize(grey, coarse, interpolation=cv2.INTER_AREA)
-    small = Image.fromarray(np.ascontiguousarray(grey)).resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    low = cv2.dct(np.asarray(small, dtype=np.float32))[:_LOW, :_LOW]
-    bits = low > np.median(low)
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+INVERTED = (1 << 63) - 1
+"""Bits that an inverted picture turns over: all but the highest, which stands for the mean light."""
+_ODD_ONE = 1
+"""The bits above the median become those below it, and the one next to it stays what it was."""
+_TURNED = 63 - _ODD_ONE
 
 
 def distance(a: int, b: int) -> int:
@@ -36,33 +24,53 @@ def distance(a: int, b: int) -> int:
     return (a ^ b).bit_count()
 
 
-class NearDuplicates:
-    """Hashes with ids, searched exactly by Hamming distance.
+class Match(NamedTuple):
+    position: int
+    """Of the hash found, in the order in which hashes were added."""
+    distance: int
+    inverted: bool
+    """Whether it was found by the negative."""
 
-    One search compares with every hash at once (numpy popcount): 0.1 ms among 50,000, less than decoding
-    a picture, so no cleverer index is needed for one job.
+
+class NearDuplicates:
+    """Hashes searched exactly by Hamming distance, those of inverted pictures too.
+
+    One search compares with every hash at once (numpy popcount): 0.2 ms among 100,000, less than decoding
+    a picture, so no cleverer index is needed for one job. ``reel_shared.hamming`` compares all with all.
     """
 
-    def __init__(self, known: Iterable[tuple[str, int]] = ()) -> None:
-        self._ids: list[str] = []
-        self._hashes = np.empty(1024, dtype=np.uint64)
-        for identity, value in known:
-            self.add(identity, value)
+    def __init__(self, known: Iterable[int] = ()) -> None:
+        self._hashes = np.fromiter(known, dtype=np.uint64)
+        self._count = len(self._hashes)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return self._count
 
-    def add(self, identity: str, value: int) -> None:
-        count = len(self._ids)
-        if count == len(self._hashes):
-            self._hashes = np.concatenate([self._hashes, np.empty_like(self._hashes)])
-        self._hashes[count] = value
-        self._ids.append(identity)
+    def add(self, value: int) -> None:
+        if self._count == len(self._hashes):
+            room = np.empty(max(1024, self._count), dtype=np.uint64)
+            self._hashes = np.concatenate([self._hashes, room])
+        self._hashes[self._count] = value
+        self._count += 1
 
-    def find(self, value: int, within: int) -> str | None:
-        """Return the id of the nearest hash at most ``within`` bits away, the earliest of equals, or None."""
-        if not self._ids:
-            return None
-        bits = np.bitwise_count(self._hashes[: len(self._ids)] ^ np.uint64(value))
-        nearest = int(bits.argmin())
-        return self._ids[nearest] if bits[nearest] <= within else None
+    def find(self, value: int, within: int) -> Match | None:
+        """Return the nearest hash at most ``within`` bits away, or None."""
+        return next(self.near(value, within), None)
+
+    def near(self, value: int, within: int) -> Iterator[Match]:
+        """Yield all hashes at most ``within`` bits away, the nearest first, the earliest of equals.
+
+        Of equally near ones those of the negative come last.
+        """
+        bits = distances(self._hashes[: self._count], value)
+        same = np.flatnonzero(bits <= within)
+        turned = np.flatnonzero(bits >= _TURNED - within)
+        if not len(same) + len(turned):
+            return
+        away = distances(self._hashes[turned] ^ np.uint64(INVERTED), value).astype(np.int64) - _ODD_ONE
+        turned, away = turned[away <= within], np.maximum(away[away <= within], 0)
+        places = np.concatenate([same, turned])
+        steps = np.concatenate([bits[same], away])
+        inverted = np.arange(len(places)) >= len(same)
+        for at in np.lexsort((places, inverted, steps)).tolist():
+            yield Match(int(places[at]), int(steps[at]), bool(inverted[at]))

@@ -8,6 +8,8 @@ import ssl
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 
 import httpcore
@@ -37,6 +39,8 @@ class Fetched:
     url: str
     media_type: str
     body: bytes
+    retry_after: float | None = None
+    """Seconds: an API may ask for patience in an answer that is no error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Fetcher:
 
     ``allowed_hosts`` are ``host:port`` that may be fetched although they are private or on an odd port.
     ``seconds`` bounds one try, redirects included, from asking to the last byte. Proxies and other wishes of the
-    environment are not followed.
+    environment are not followed. ``tls`` says which certificates are trusted; the usual public ones unless given.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Fetcher:
         attempts: int = 3,
         first_wait: float = 0.5,
         resolver: Resolver = resolve,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._user_agent = user_agent
         self._allowed = {host.lower() for host in allowed_hosts}
@@ -73,7 +78,7 @@ class Fetcher:
         self._resolver = resolver
         self._pace = Pace(per_host_per_second)
         self._robots = Robots(user_agent, self._read_robots)
-        self._tls = _tls()
+        self._tls = tls or _tls()
 
     def get(
         self, url: str, *, max_bytes: int, crawl: bool = True, headers: Mapping[str, str] | None = None
@@ -81,8 +86,9 @@ class Fetcher:
         """Fetch one address. ``crawl=False`` is for APIs made to be called, where robots.txt has no say.
 
         Raises ``Refused`` with one of: ``bad-url``, ``scheme``, ``credentials``, ``port``, ``private-address``,
-        ``unresolvable``, ``unreachable``, ``timeout``, ``redirects``, ``robots``, ``noai``, ``too-many-bytes``,
-        ``encoded``, ``empty`` or ``http-<status>``.
+        ``unresolvable``, ``unreachable``, ``tls``, ``timeout``, ``redirects``, ``robots``, ``robots-unreadable``,
+        ``noai``, ``too-many-bytes``, ``encoded``, ``empty`` or ``http-<status>``. What a moment may cure (busy
+        servers, lost connections) is tried again with growing waits; a timeout is not, it has cost enough.
         """
         for attempt in stamina.retry_context(
             on=_wait_for,
@@ -99,8 +105,8 @@ class Fetcher:
         budget = self._seconds
         target = self._checked(url)
         for _hop in range(MAX_REDIRECTS + 1):
-            if crawl and not self._robots.allow(_site(target), str(target)):
-                raise Refused("robots", f"The site's robots.txt does not allow {target}.")
+            if crawl:
+                self._ask_robots(target)
             self._pace.wait(target.host)
             asked = time.monotonic()
             answer = self._ask(target, asked + budget, max_bytes, headers)
@@ -113,13 +119,29 @@ class Fetcher:
             target = onward
         raise Refused("redirects", f"The address leads on more than {MAX_REDIRECTS} times.")
 
+    def _ask_robots(self, target: httpx.URL) -> None:
+        allowed = self._robots.allow(_site(target), str(target))
+        if allowed is None:
+            raise Refused(
+                "robots-unreadable",
+                f"The server of {target} cannot show its robots.txt now, so nothing is fetched.",
+                transient=True,
+            )
+        if not allowed:
+            raise Refused("robots", f"The site's robots.txt does not allow {target}.")
+
     def _accepted(self, target: httpx.URL, answer: _Answer, crawl: bool) -> Fetched:
+        after = _seconds(answer.headers.get("retry-after", ""))
         if answer.status != 200:
+            again = answer.status in _AGAIN
+            if again and after is not None:
+                self._pace.hold(target.host, min(after, _LONGEST_WAIT))
             raise Refused(
                 f"http-{answer.status}",
                 f"The server answered {answer.status}.",
-                again=answer.status in _AGAIN,
-                after=_seconds(answer.headers.get("retry-after", "")),
+                again=again,
+                after=after,
+                transient=again or answer.status >= 500,
             )
         if crawl and refuses_training(answer.headers.get_list("x-robots-tag"), self._user_agent):
             raise Refused("noai", "The picture's owner does not want it used for training.")
@@ -128,7 +150,7 @@ class Fetcher:
         if not answer.body:
             raise Refused("empty", "The server answered with nothing.")
         media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return Fetched(str(target), media_type, answer.body)
+        return Fetched(str(target), media_type, answer.body, after)
 
     def _checked(self, url: str) -> httpx.URL:
         """Apply the rules that need no network; run again for every redirect."""
@@ -175,10 +197,14 @@ class Fetcher:
                 body = _read(response, received, max_bytes) if response.status == 200 else b""
                 return _Answer(response.status, received, body)
         except httpcore.TimeoutException as error:
-            raise Refused("timeout", "The server took too long.") from error
+            raise Refused("timeout", "The server took too long.", transient=True) from error
         except httpcore.UnsupportedProtocol as error:
             raise Refused("bad-url", f"This address cannot be asked for: {target}.") from error
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+            if isinstance(error.__cause__ or error.__context__, ssl.SSLError):
+                raise Refused(
+                    "tls", f"The server's certificate or encryption is not trusted: {error}."
+                ) from error
             raise Refused("unreachable", f"The server cannot be reached: {error}.", again=True) from error
 
     def _read_robots(self, site: str) -> str | None:
@@ -186,10 +212,10 @@ class Fetcher:
             fetched = self._follow(f"{site}/robots.txt", _ROBOTS_BYTES, False, {})
         except Refused as refused:
             # RFC 9309: without rules everything is allowed; with a server in trouble nothing is.
+            if refused.reason.startswith("http-5") or refused.reason == "http-429":
+                return None
             if refused.reason.startswith("http-4") or refused.reason in {"empty", "redirects"}:
                 return ""
-            if refused.reason.startswith("http-5"):
-                return None
             raise
         return fetched.body.decode("utf-8", errors="replace")
 
@@ -222,7 +248,16 @@ def _wait_for(error: Exception) -> bool | float:
 
 
 def _seconds(retry_after: str) -> float | None:
-    return float(retry_after) if retry_after.strip().isdigit() else None
+    """Read a Retry-After header, which is a number of seconds or a date."""
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (zoned - datetime.now(UTC)).total_seconds())
 
 
 def _site(target: httpx.URL) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,12 @@ from reel_shared import errors
 
 MAX_PIXELS = 8192 * 4352
 """Largest frame that is decoded: 8K with room for encoder padding."""
+
+PLANAR = {
+    "yuv420p": 8, "yuvj420p": 8, "yuv422p": 8, "yuvj422p": 8, "yuv444p": 8, "yuvj444p": 8,
+    "yuv420p10le": 10, "yuv422p10le": 10, "yuv444p10le": 10, "yuv420p12le": 12,
+}  # fmt: skip
+"""Pixel formats whose planes are read as they are, and their bits."""
 
 # Playlists (HLS, DASH, concat) are left out on purpose: their demuxers open other files and addresses.
 FORMATS = (
@@ -95,6 +102,8 @@ def _video_stream(container: Any) -> Any:
     if context.width * context.height > MAX_PIXELS:
         raise errors.BadMovie(f"The film is {context.width}x{context.height}; at most 8K is accepted.")
     stream.thread_type = "AUTO"
+    # One more than FFmpeg's own choice: the thread that renders takes its share of a core away.
+    stream.codec_context.thread_count = min(16, len(os.sched_getaffinity(0)) + 2)
     return stream
 
 
@@ -142,3 +151,10 @@ def upright_rgb(frame: Any) -> npt.NDArray[np.uint8]:
     picture: npt.NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
     turns = quarter_turns(frame)
     return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+
+
+def plane_pixels(plane: Any, depth: int) -> npt.NDArray[Any]:
+    """Return a view of a plane's samples (H, W), uint8 or uint16."""
+    each = 1 if depth == 8 else 2
+    rows: npt.NDArray[Any] = np.frombuffer(plane, f"u{each}").reshape(-1, plane.line_size // each)
+    return rows[: plane.height, : plane.width]

@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterable
 from protego import Protego
 
 _HOSTS = 1000
+_RULES_SECONDS = 24 * 3600.0
+"""RFC 9309: a copy of robots.txt should not be used for longer."""
+_TROUBLE_SECONDS = 300.0
+"""A site whose robots.txt could not be read is left alone for so long."""
 _UNWANTED = {"noai", "noimageai"}
 _WITH_VALUE = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
 
@@ -32,30 +36,44 @@ class Pace:
         if turn > now:
             self._sleep(turn - now)
 
+    def hold(self, host: str, seconds: float) -> None:
+        """Let nobody ask the host for so long: it said when it wants to be asked again."""
+        with self._lock:
+            self._next[host] = max(self._next.get(host, 0.0), time.monotonic() + seconds)
+
 
 class Robots:
-    """robots.txt of the hosts met lately. ``read`` gives a site's text, None when it may not be visited."""
+    """robots.txt of the hosts met lately. ``read`` gives a site's text, None when it may not be visited now."""
 
-    def __init__(self, user_agent: str, read: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        user_agent: str,
+        read: Callable[[str], str | None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._agent = user_agent
         self._read = read
-        self._rules: OrderedDict[str, Protego | None] = OrderedDict()
+        self._clock = clock
+        self._rules: OrderedDict[str, tuple[float, Protego | None]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def allow(self, site: str, url: str) -> bool:
-        """Whether ``url`` may be fetched; ``site`` is its scheme, host and port. Raises what ``read`` raises."""
+    def allow(self, site: str, url: str) -> bool | None:
+        """Whether ``url`` may be fetched, None when the site is in trouble and cannot say.
+
+        ``site`` is its scheme, host and port. Raises what ``read`` raises.
+        """
         with self._lock:
-            known = site in self._rules
-        if not known:
+            until, rules = self._rules.get(site, (0.0, None))
+        if self._clock() >= until:
             text = self._read(site)
             rules = None if text is None else Protego.parse(text)
+            until = self._clock() + (_TROUBLE_SECONDS if rules is None else _RULES_SECONDS)
             with self._lock:
-                self._rules[site] = rules
+                self._rules[site] = (until, rules)
                 while len(self._rules) > _HOSTS:
                     self._rules.popitem(last=False)
-        else:
-            rules = self._rules.get(site)
-        return rules is not None and bool(rules.can_fetch(url, self._agent))
+        return None if rules is None else bool(rules.can_fetch(url, self._agent))
 
 
 def refuses_training(header_values: Iterable[str], user_agent: str) -> bool:

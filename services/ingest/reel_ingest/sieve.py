@@ -1,46 +1,286 @@
-"""What is kept of a stream of pictures: counts every refusal and duplicate; called by pictures and the tasks."""
+"""What becomes of each picture of a stream: active, duplicate, rejected, quarantined, refused; called by the tasks.
+
+The rule of conflicts, for the same picture under two labels: a film's frame has a certain label, so a web picture
+that repeats a frame of another class is quarantined and the frame stays active. Between two web pictures, or two
+films, neither is trusted and both are quarantined. Only active pictures take part, so what is quarantined waits for a
+person without doing harm.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from reel_ingest.duplicates import NearDuplicates
-from reel_shared.contracts import Counts
+from reel_ingest.duplicates import Match, NearDuplicates
+from reel_shared.contracts import Counts, ImageState, Source
+
+EXACT, NEAR, INVERTED = "exact-duplicate", "near-duplicate", "inverted-duplicate"
+CONFLICT = "conflict"
+TAKEN_DOWN = "taken-down"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A picture that stands already, or that a person has decided about.
+
+    Pictures that a person rejected or called duplicates bar their like of the same label from coming back; they
+    contradict nothing.
+    """
+
+    id: str
+    label: str
+    source: str
+    sha256: str
+    phash: int
+    state: str = ImageState.ACTIVE
+    duplicate_of: str | None = None
+    """Of one in the state duplicate: what it repeats."""
+    also: tuple[int, ...] = ()
+    """Other hashes that it is found by, such as that of the picture with its bars."""
+
+    @property
+    def stands(self) -> bool:
+        return self.state in (ImageState.ACTIVE, ImageState.QUARANTINED)
+
+    @property
+    def shown(self) -> str:
+        """The picture that those of its like repeat."""
+        return (self.duplicate_of if self.state == ImageState.DUPLICATE else None) or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class TakenDown:
+    """A picture that must not come back."""
+
+    sha256: str
+    phash: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a picture becomes."""
+
+    state: ImageState
+    reason: str = ""
+    duplicate_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a stream ends. A picture without a verdict is not to be stored."""
+
+    verdicts: dict[str, Verdict]
+    contested: dict[str, str | None]
+    """Older pictures to quarantine as conflicts, with the frame that contradicts them where it is certain."""
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    sha256: str
+    hashes: tuple[int, ...]
+    quality: str | None
 
 
 class Sieve:
-    """Lets every picture through once; ``counts`` always holds kept + duplicates + refused = seen.
+    """Judges one stream: all its pictures have one label and one source.
 
-    ``known`` are the (sha256, phash) of pictures that stand already. ``near_distance`` is in bits of 64; 0 lets
-    through all pictures that differ in any bit of their hashes.
+    ``known`` are the pictures of the dataset, the oldest first; ``near_distance`` is in bits of 64. The verdicts
+    depend on the order of the pictures and on nothing else. ``counts`` says what was found so far.
     """
 
-    def __init__(self, *, near_distance: int, known: Iterable[tuple[str, int]] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        label: str,
+        source: Source,
+        near_distance: int,
+        known: Iterable[Known] = (),
+        taken_down: Iterable[TakenDown] = (),
+    ) -> None:
         self.counts = Counts()
-        self._near_distance = near_distance
-        self._hashes: set[str] = set()
+        self._label, self._source, self._within = label, source, near_distance
+        self._pool = _Pool(known)
+        self.known_ids = frozenset(one.id for one in self._pool.all)
+        self._gone = _Gone(taken_down)
+        self._refused: Counter[str] = Counter()
+        self._pictures: dict[str, _Picture] = {}
+        self._verdicts: dict[str, Verdict] = {}
+        self._contested: dict[str, str | None] = {}
+
+    def refuse(self, reason: str, times: int = 1) -> None:
+        """Count what cannot be stored as a picture."""
+        self._refused[reason] += times
+        self.counts.seen += times
+        self.counts.refused[reason] = self.counts.refused.get(reason, 0) + times
+
+    def judge(
+        self,
+        image_id: str,
+        sha256: str,
+        phash: int,
+        *,
+        also: Sequence[int] = (),
+        quality: str | None = None,
+    ) -> Verdict | None:
+        """Judge a picture; None when it was taken down and must not be stored.
+
+        Args:
+            image_id: the id that it is to be stored under.
+            phash: the hash that is stored with it.
+            also: other hashes that it and its copies are found by.
+            quality: the check that it fails; it is rejected for it and not compared, for such hashes mean nothing.
+        """
+        picture = _Picture(sha256, (phash, *also), quality)
+        if self._gone.has(picture, self._within):
+            self.refuse(TAKEN_DOWN)
+            return None
+        self.counts.seen += 1
+        self._pictures[image_id] = picture
+        if quality is not None:
+            verdict = Verdict(ImageState.REJECTED, quality)
+        else:
+            verdict = self._compare(image_id, picture, self._pool, self._contested)
+            self._pool.add(self._as_known(image_id, picture, verdict))
+        self._verdicts[image_id] = verdict
+        _count(self.counts, verdict)
+        return verdict
+
+    def settle(self, newcomers: Iterable[Known] = (), taken_down: Iterable[TakenDown] = ()) -> Settlement:
+        """Judge again, against what was stored and taken down since the beginning; changes nothing in the sieve."""
+        pool = _Pool(one for one in newcomers if one.id not in self._pictures)
+        gone = _Gone(taken_down)
+        contested = dict(self._contested)
+        verdicts: dict[str, Verdict] = {}
+        moved: dict[str, str] = {}
+        refused = self._refused.copy()
+        counts = Counts(seen=refused.total() + len(self._pictures))
+        for image_id, picture in self._pictures.items():
+            verdict = self._verdicts[image_id]
+            if gone.has(picture, self._within):
+                refused[TAKEN_DOWN] += 1
+                continue
+            if verdict.state == ImageState.ACTIVE:
+                verdict = self._compare(image_id, picture, pool, contested)
+                if verdict.state == ImageState.DUPLICATE and verdict.duplicate_of is not None:
+                    moved[image_id] = verdict.duplicate_of
+            elif verdict.duplicate_of in moved:
+                verdict = replace(verdict, duplicate_of=moved[verdict.duplicate_of])
+            verdicts[image_id] = verdict
+            _count(counts, verdict)
+        counts.refused = dict(refused)
+        contested = {older: by and moved.get(by, by) for older, by in contested.items()}
+        return Settlement(verdicts, contested, counts)
+
+    def _as_known(self, image_id: str, picture: _Picture, verdict: Verdict) -> Known | None:
+        if verdict.state == ImageState.DUPLICATE:
+            return None
+        first, *more = picture.hashes
+        return Known(
+            image_id, self._label, self._source, picture.sha256, first, verdict.state, also=tuple(more)
+        )
+
+    def _compare(
+        self, image_id: str, picture: _Picture, pool: _Pool, contested: dict[str, str | None]
+    ) -> Verdict:
+        """Return the verdict on a picture among others; adds the active ones that it puts in doubt."""
+        like = pool.like(picture, self._within)
+        certain = self._source == Source.MOVIE
+        if certain:
+            # A frame says what the waiting web pictures are; it does not wait with them.
+            like = [(one, how) for one, how in like if not _waits_for_a_film(one)]
+        same = next(((one, how) for one, how in like if one.label == self._label), None)
+        if same is not None:
+            return Verdict(ImageState.DUPLICATE, same[1], same[0].shown)
+        others = [one for one, _ in like if one.stands]
+        films = [one for one in others if one.source == Source.MOVIE]
+        if certain and not films:
+            for one in others:
+                self._contest(one, image_id, pool, contested)
+            return Verdict(ImageState.ACTIVE)
+        if not others:
+            return Verdict(ImageState.ACTIVE)
+        standing_films = [one for one in films if one.state == ImageState.ACTIVE]
+        if certain:
+            self._contest(films[0], None, pool, contested)
+            return Verdict(ImageState.QUARANTINED, CONFLICT, films[0].id)
+        if standing_films:
+            return Verdict(ImageState.QUARANTINED, CONFLICT, standing_films[0].id)
+        self._contest(others[0], None, pool, contested)
+        return Verdict(ImageState.QUARANTINED, CONFLICT, others[0].id)
+
+    def _contest(self, one: Known, by: str | None, pool: _Pool, contested: dict[str, str | None]) -> None:
+        if one.state == ImageState.ACTIVE:
+            contested[one.id] = by
+            pool.quarantine(one)
+
+
+class _Pool:
+    """Pictures that others are compared with, in the order in which they came."""
+
+    def __init__(self, known: Iterable[Known]) -> None:
+        self.all: list[Known] = []
         self._near = NearDuplicates()
-        for sha256, phash in known:
-            self._remember(sha256, phash)
+        self._owners: list[int] = []
+        """By hash: whose it is."""
+        self._places: dict[str, int] = {}
+        self._exact: dict[str, list[int]] = {}
+        for one in known:
+            self.add(one)
 
-    def refuse(self, reason: str) -> None:
-        """Count a picture that cannot be used."""
-        self.counts.seen += 1
-        self.counts.refused[reason] = self.counts.refused.get(reason, 0) + 1
+    def add(self, one: Known | None) -> None:
+        if one is None:
+            return
+        place = len(self.all)
+        self.all.append(one)
+        self._places[one.id] = place
+        self._exact.setdefault(one.sha256, []).append(place)
+        for value in (one.phash, *one.also):
+            self._near.add(value)
+            self._owners.append(place)
 
-    def admit(self, sha256: str, phash: int) -> bool:
-        """Count a usable picture and say whether it is new."""
-        self.counts.seen += 1
-        if sha256 in self._hashes:
-            self.counts.exact_duplicates += 1
-            return False
-        if self._near.find(phash, self._near_distance) is not None:
-            self.counts.near_duplicates += 1
-            return False
-        self._remember(sha256, phash)
-        self.counts.kept += 1
-        return True
+    def quarantine(self, one: Known) -> None:
+        self.all[self._places[one.id]] = replace(one, state=ImageState.QUARANTINED)
 
-    def _remember(self, sha256: str, phash: int) -> None:
-        self._hashes.add(sha256)
-        self._near.add(sha256, phash)
+    def like(self, picture: _Picture, within: int) -> list[tuple[Known, str]]:
+        """Return what shows the same and how: exact ones first, then the nearest, the earliest of equals."""
+        found = dict.fromkeys(self._exact.get(picture.sha256, ()), EXACT)
+        near = [match for value in picture.hashes for match in self._near.near(value, within)]
+        for match in sorted(near, key=_rank):
+            found.setdefault(self._owners[match.position], INVERTED if match.inverted else NEAR)
+        return [(self.all[place], how) for place, how in found.items()]
+
+
+class _Gone:
+    def __init__(self, taken_down: Iterable[TakenDown]) -> None:
+        rows = list(taken_down)
+        self._sha256 = {one.sha256 for one in rows}
+        self._near = NearDuplicates(one.phash for one in rows)
+
+    def has(self, picture: _Picture, within: int) -> bool:
+        if picture.sha256 in self._sha256:
+            return True
+        values = picture.hashes if picture.quality is None else ()
+        return any(self._near.find(value, within) is not None for value in values)
+
+
+def _rank(match: Match) -> tuple[int, bool, int]:
+    return match.distance, match.inverted, match.position
+
+
+def _waits_for_a_film(one: Known) -> bool:
+    return one.source == Source.WEB and one.state == ImageState.QUARANTINED
+
+
+def _count(counts: Counts, verdict: Verdict) -> None:
+    if verdict.state == ImageState.ACTIVE:
+        counts.kept += 1
+    elif verdict.state == ImageState.QUARANTINED:
+        counts.conflicts += 1
+    elif verdict.state == ImageState.REJECTED:
+        counts.rejected[verdict.reason] = counts.rejected.get(verdict.reason, 0) + 1
+    elif verdict.reason == EXACT:
+        counts.exact_duplicates += 1
+    else:
+        counts.near_duplicates += 1

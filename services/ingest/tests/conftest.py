@@ -12,6 +12,14 @@ import av
 import cv2
 import numpy as np
 import pytest
+from starlette.testclient import TestClient
+
+from reel_shared import jobs
+from reel_shared.contracts import EXTRACT_FRAMES, KINDS, ExtractFramesRequest, Kind, Model
+from reel_shared.db.engine import transaction
+from reel_shared.db.models import Image, Job, Movie
+from reel_shared.runner import run_job
+from reel_shared.security import create_key
 
 WIDTH, HEIGHT, RATE = 160, 96, 24
 SCENE = 24
@@ -159,3 +167,78 @@ def server() -> Iterator[Server]:
     """A web server on this machine; ``pages`` maps paths to what answers them, ``asked`` lists the requests."""
     with Server() as server:
         yield server
+
+
+@pytest.fixture
+def add(reel_database) -> Callable[..., str]:
+    """Add pictures' rows: ``add("a", sha="1", state="rejected")``; the id is ``img_a``, each has bytes of its own."""
+    with transaction() as session:
+        job_id = jobs.submit(
+            session, EXTRACT_FRAMES, ExtractFramesRequest(label="kiki", key="films/a.mp4")
+        ).id
+
+    def make(name, *, sha=None, movie=None, **fields):
+        values = {
+            "dataset": "d", "label": "kiki", "source": "web", "variant": "original", "key": f"pictures/{name}.jpg",
+            "sha256": (sha or name).encode().hex().ljust(64, "0"), "media_type": "image/jpeg", "size": 1, "width": 9,
+            "height": 9, "phash": "0" * 16, "job_id": job_id, **fields,
+        }  # fmt: skip
+        with transaction() as session:
+            if movie is not None:
+                session.merge(
+                    Movie(
+                        id=movie, dataset="d", label="kiki", key="films/a.mp4", codec="h264", width=9, height=9,
+                        frame_rate=24, duration_seconds=1, scenes=1, crop=[0, 0, 0, 0], job_id=job_id,
+                    )
+                )  # fmt: skip
+                session.flush()
+                values |= {"movie_id": movie, "source": "movie"}
+            session.add(Image(id=f"img_{name}", **values))
+        return f"img_{name}"
+
+    return make
+
+
+@pytest.fixture
+def run(reel) -> Callable[[str], Job]:
+    """Run a submitted job as the worker does; gives its row."""
+    from reel_ingest import tasks
+
+    def do(job_id):
+        with transaction() as session:
+            kind = KINDS[jobs.get(session, job_id).kind]
+        run_job(kind, getattr(tasks, kind.name.partition(".")[2]), job_id)
+        with transaction() as session:
+            return session.get(Job, job_id)
+
+    return do
+
+
+@pytest.fixture
+def submit(run) -> Callable[[Kind, Model], Job]:
+    """Submit a job and run it; gives its row."""
+
+    def do(kind, request):
+        with transaction() as session:
+            job_id = jobs.submit(session, kind, request).id
+        return run(job_id)
+
+    return do
+
+
+@pytest.fixture
+def client(reel) -> Iterator[TestClient]:
+    """A caller of the API of ingest who may read and submit."""
+    from reel_ingest import api
+
+    with transaction() as session:
+        _, token = create_key(session, "test", ["read", "submit"])
+    with TestClient(api.app(), headers={"Authorization": f"Bearer {token}"}) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def bordered(film, draw_frame) -> Path:
+    """Four scenes inside black bars, then half a second of black."""
+    pictures = [np.pad(draw_frame(i)[:76], ((12, 12), (0, 0), (0, 0))) for i in range(96)]
+    return film("bordered.mp4", [*pictures, *[np.zeros_like(pictures[0])] * 12])

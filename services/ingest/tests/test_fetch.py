@@ -295,7 +295,7 @@ def test_robots_are_asked_once_and_obeyed(server, fetcher):
 def test_robots_of_a_server_in_trouble_mean_no(server, fetcher):
     server.pages["/robots.txt"] = lambda h: h.answer(500)
     server.pages["/a"] = lambda h: h.answer(body=b"ok")
-    assert reason_of(fetcher, server.url("/a")) == "robots"
+    assert reason_of(fetcher, server.url("/a")) == "robots-unreadable"
     assert "/a" not in server.asked
 
 

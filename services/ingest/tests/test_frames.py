@@ -101,6 +101,21 @@ def test_size_crop_and_quality_reach_the_jpeg(film):
     assert len(rough.jpeg) < len(frames[0].jpeg)
 
 
+@pytest.mark.parametrize("rotation", [0, 90, 180, -90])
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le", "yuv444p"])
+def test_crop_is_in_pixels_of_the_upright_film(film, rotation, pixel_format, draw_frame):
+    upright = draw_frame(5)
+    stored = np.rot90(upright, -rotation // 90)
+    path = film(
+        f"crop{rotation}-{pixel_format}.mp4", [stored] * 3, rotation=rotation, pixel_format=pixel_format
+    )
+    top, right, bottom, left = 10, 20, 6, 34
+    picture = decode(next(extract_frames(path, every_frames=5, crop=(top, right, bottom, left))))
+    wanted = upright[top : 96 - bottom, left : 160 - right]
+    assert picture.shape == wanted.shape
+    assert np.abs(picture.astype(int) - wanted).mean() < 10
+
+
 def test_crop_that_leaves_nothing_is_refused(film):
     with pytest.raises(errors.Unprocessable, match="leaves nothing"):
         list(extract_frames(film("plain.mp4"), every_frames=48, crop=(50, 0, 50, 0)))
@@ -136,7 +151,7 @@ def test_black_and_empty_frames_say_so(film, draw_frame):
     black = [np.zeros((96, 160, 3), np.uint8)] * 12
     grey = [np.full((96, 160, 3), 128, np.uint8)] * 12
     path = film("fades.mp4", [*black, *grey, *[draw_frame(i) for i in range(12)]])
-    assert [f.refusal for f in extract_frames(path, every_frames=12)] == ["dark", "flat", None]
+    assert [f.refusal for f in extract_frames(path, every_frames=12)] == ["dark", "low-information", None]
 
 
 def test_damaged_frames_are_counted_and_left_out(film, tmp_path):
@@ -149,7 +164,8 @@ def test_damaged_frames_are_counted_and_left_out(film, tmp_path):
     frames = list(extract_frames(path, every_frames=1, tally=tally))
     assert tally.corrupt > 0
     assert tally.lost > 0
-    assert len(frames) + tally.lost == tally.decoded
+    assert len(frames) + tally.lost == tally.frames == 96
+    assert len(frames) > 60
     assert frames[-1].time_seconds == pytest.approx(95 / 24)
 
 
@@ -236,7 +252,7 @@ def test_frames_come_while_the_film_is_still_read(film):
     tally = Tally()
     first = list(itertools.islice(extract_frames(film("plain.mp4"), every_frames=10, tally=tally), 2))
     assert [f.index for f in first] == [0, 10]
-    assert tally.decoded < 20
+    assert tally.decoded < 80
 
 
 def test_probe(film):

@@ -6,18 +6,19 @@ import av
 import cv2
 import numpy as np
 import pytest
-from scenedetect import AdaptiveDetector, detect
+from scenedetect import AdaptiveDetector, FrameTimecode, detect
 
-from reel_ingest.scenes import SceneCuts, tiny_picture
+from reel_ingest.scenes import SHORTEST_MS, WINDOW, RangeScores, SceneCuts, _Judge, tiny_picture
 
 LENGTHS = [30, 17, 44, 23, 60, 26]
 
 
 def cuts_of(path):
+    cuts, scores = SceneCuts(), RangeScores()
     with av.open(str(path)) as container:
-        cuts = SceneCuts(24.0)
         for frame in container.decode(video=0):
-            cuts.add(tiny_picture(frame))
+            scores.add_anchor(tiny_picture(frame), int(frame.time * 1000))
+            cuts.add(scores.differences[-1], scores.times[-1])
     return cuts
 
 
@@ -53,9 +54,29 @@ def test_other_pixel_formats_see_the_same_cuts(film, draw_frame):
 
 
 def test_the_scene_of_a_settled_frame_does_not_change(cut_film):
-    cuts, given = SceneCuts(24.0), {}
+    cuts, scores, given = SceneCuts(), RangeScores(), {}
     with av.open(str(cut_film)) as container:
         for frame in container.decode(video=0):
-            cuts.add(tiny_picture(frame))
+            scores.add_anchor(tiny_picture(frame), int(frame.time * 1000))
+            cuts.add(scores.differences[-1], scores.times[-1])
             given.setdefault(cuts.settled, cuts.scene_of(cuts.settled))
     assert all(cuts.scene_of(index) == scene for index, scene in given.items())
+
+
+def test_asking_the_detector_only_near_large_differences_finds_the_same_cuts():
+    """Against the library's detector asked about every anchor, on noise with jumps around its thresholds."""
+    rng = np.random.default_rng(7)
+    for _ in range(20):
+        scores = rng.gamma(2.0, 3.0, 400)
+        jumps = rng.integers(1, 400, 30)
+        scores[jumps] += rng.uniform(0, 60, 30)
+        whole = (scores * 36 * 64 * 3).astype(int)
+        cuts, judge, asked = SceneCuts(), _Judge(min_scene_len=SHORTEST_MS, window_width=WINDOW), []
+        for number, value in enumerate(whole.tolist()):
+            cuts.add(value, 40 * number)
+            score = np.array([value / (36 * 64 * 3)])
+            asked += [
+                cut.frame_num // 40 for cut in judge.process_frame(FrameTimecode(40 * number, 1000.0), score)
+            ]
+        assert cuts.cuts == asked
+        assert len(asked) > 3

@@ -96,6 +96,7 @@ def test_openverse_keeps_licence_and_maker(openverse):
         page_url="https://www.flickr.com/photos/x/1",
         width=1024,
         height=768,
+        provider_id="b5a9b2f0-6b1e-4c7a-9d38-1f5d6f8f2f10",
     )
 
 

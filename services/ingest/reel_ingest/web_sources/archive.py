@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from reel_ingest.connection import Refused
-from reel_ingest.web_sources.provider import Candidate, Query
+from reel_ingest.web_sources.provider import Candidate, Capabilities, Query
 from reel_ingest.web_sources.zip_directory import check_directory
 from reel_shared import errors
 
@@ -25,6 +25,7 @@ class Archive:
     """Members of one zip file; ``members`` and ``total_bytes`` bound how many and how much comes out of it."""
 
     name = "zip"
+    capabilities = Capabilities(time_window="none", licence=False)
 
     def __init__(
         self,

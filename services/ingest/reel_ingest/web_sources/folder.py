@@ -1,17 +1,18 @@
-"""Pictures that lie under a prefix in object storage; a SourceProvider."""
+"""Pictures that lie under an S3 prefix, a folder in the bucket; a SourceProvider."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
-from reel_ingest.web_sources.provider import Candidate, Query
+from reel_ingest.web_sources.provider import Candidate, Capabilities, Query
 
 
 class Folder:
     """Candidates are object keys; ``read`` gives an object's bytes and raises ``Refused`` for one too large."""
 
     name = "folder"
+    capabilities = Capabilities(time_window="none", licence=False)
 
     def __init__(
         self, keys: Iterable[str], read: Callable[[str], bytes], *, licence: str = "", attribution: str = ""

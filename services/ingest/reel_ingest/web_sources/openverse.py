@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from reel_ingest.fetch import Fetcher, Refused
-from reel_ingest.web_sources.provider import Candidate, Query
+from reel_ingest.web_sources.provider import Candidate, Capabilities, Query
 from reel_shared import errors
 
 ANONYMOUS_PAGE_SIZE = 20
@@ -23,6 +23,7 @@ class Openverse:
     """Searches images; a bearer token raises the page size and the rate that the API allows."""
 
     name = "openverse"
+    capabilities = Capabilities(time_window="none", licence=True, page_limit=MAX_PAGES * ANONYMOUS_PAGE_SIZE)
 
     def __init__(self, base_url: str, fetcher: Fetcher, *, picture_bytes: int, token: str = "") -> None:
         self._base_url = base_url.rstrip("/")
@@ -93,6 +94,7 @@ def candidate_of(result: dict[str, Any]) -> Candidate:
     return Candidate(
         url=text("url"),
         provider=Openverse.name,
+        provider_id=text("id"),
         title=text("title"),
         creator=text("creator"),
         licence=licence_name(text("license"), text("license_version")),

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from reel_ingest.fetch import Fetcher
-from reel_ingest.web_sources.provider import Candidate, Query
+from reel_ingest.web_sources.provider import Candidate, Capabilities, Query
 
 
 class Urls:
     """Candidates are the addresses in their order; a licence and attribution hold for all of them."""
 
     name = "urls"
+    capabilities = Capabilities(time_window="none", licence=False)
 
     def __init__(
         self,

@@ -1,0 +1,157 @@
+"""How pictures come into a dataset: what the sieve must know, and the rows in their states; called by the tasks.
+
+Pictures are judged while they come, and once more in the transaction that finishes the job, against what other jobs
+have stored meanwhile. These transactions go one after the other in each dataset, so that two jobs which store the same
+picture at once end as they would have one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, cast
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from reel_ingest import changes
+from reel_ingest.sieve import CONFLICT, EXACT, INVERTED, NEAR, Known, Settlement, Sieve, TakenDown, Verdict
+from reel_shared.contracts import Counts, ImageState, QualityChecks, Source, Variant
+from reel_shared.db.engine import transact
+from reel_shared.db.models import Collection, Image, Movie, Takedown
+from reel_shared.errors import Conflict
+
+log = structlog.get_logger(__name__)
+Row = dict[str, Any]
+
+QUALITY_REASONS = frozenset(name.replace("_", "-") for name in QualityChecks.model_fields)
+_ROUNDS = 3
+CHUNK = 500
+"""Rows in one statement."""
+
+
+def open_sieve(*, dataset: str, label: str, source: Source, near_distance: int) -> Sieve:
+    """Return a sieve that knows the dataset as it stands, and every picture that was taken down anywhere."""
+    known, gone = transact(lambda session: (known_pictures(session, dataset), taken_down(session)))
+    return Sieve(label=label, source=source, near_distance=near_distance, known=known, taken_down=gone)
+
+
+def known_pictures(session: Session, dataset: str) -> list[Known]:
+    """Return the originals that new pictures are compared with, the oldest first.
+
+    Active and quarantined ones, and those that a person has put aside: what a check rejected or found to be a
+    duplicate is found again by the check.
+    """
+    by_person = sa.or_(
+        sa.and_(Image.state == ImageState.REJECTED, Image.state_reason.not_in(QUALITY_REASONS)),
+        sa.and_(Image.state == ImageState.DUPLICATE, Image.state_reason.not_in((EXACT, NEAR, INVERTED))),
+    )
+    stands = Image.state.in_((ImageState.ACTIVE, ImageState.QUARANTINED))
+    columns = (
+        Image.id,
+        Image.label,
+        Image.source,
+        Image.sha256,
+        Image.phash,
+        Image.state,
+        Image.duplicate_of,
+    )
+    query = sa.select(*columns).where(
+        Image.dataset == dataset, Image.variant == Variant.ORIGINAL, sa.or_(stands, by_person)
+    )
+    rows = session.execute(query.order_by(Image.id)).all()
+    return [
+        Known(*row[:4], int(row.phash, 16), row.state, row.duplicate_of, also=_hashes(row.phash_with_bars))
+        for row in rows
+    ]
+
+
+def _hashes(text: str | None) -> tuple[int, ...]:
+    return () if text is None else (int(text, 16),)
+
+
+def taken_down(session: Session) -> list[TakenDown]:
+    rows = session.execute(sa.select(Takedown.sha256, Takedown.phash).order_by(Takedown.id)).all()
+    return [TakenDown(row.sha256, int(row.phash, 16)) for row in rows]
+
+
+def write(
+    session: Session, parent: Movie | Collection, rows: Iterable[Row], sieve: Sieve, counts: Counts
+) -> None:
+    """Add a movie or a collection with its pictures, each in its state.
+
+    ``rows`` are of the pictures that the sieve has judged. ``counts`` and the parent's are set to what came of it;
+    older pictures in doubt are quarantined by a change that can be undone.
+    """
+    session.add(parent)
+    session.flush()
+    _one_after_the_other(session, parent.dataset)
+    waiting: Iterable[Row] = rows
+    for _ in range(_ROUNDS):
+        known = known_pictures(session, parent.dataset)
+        newcomers = [one for one in known if one.id not in sieve.known_ids]
+        settlement = sieve.settle(newcomers, taken_down(session))
+        _quarantine(session, settlement.contested, by=parent.job_id)
+        waiting = [row for chunk in _chunks(waiting) for row in _insert(session, chunk, settlement)]
+        if not waiting:
+            break
+        # A person has just made the same bytes active again; the next round sees them.
+    else:
+        raise Conflict("The same pictures are changed over and over meanwhile; run the job again.")
+    for name in Counts.model_fields:
+        setattr(counts, name, getattr(settlement.counts, name))
+    parent.counts = counts.model_dump(mode="json")
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    source = iter(rows)
+    while chunk := list(islice(source, CHUNK)):
+        yield chunk
+
+
+def _one_after_the_other(session: Session, dataset: str) -> None:
+    # SQLite has one writer anyway; PostgreSQL keeps this lock until the transaction ends.
+    if session.get_bind().dialect.name == "postgresql":
+        lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"dataset:{dataset}", 0))
+        session.execute(sa.select(lock))
+
+
+def _quarantine(session: Session, contested: Mapping[str, str | None], *, by: str) -> None:
+    """Set older pictures aside as conflicts, where they still are active."""
+    edits = [
+        changes.edit(
+            one,
+            state=ImageState.QUARANTINED.value,
+            state_reason=CONFLICT,
+            duplicate_of=contested[one.id],
+        )
+        for one in changes.named(session, contested)
+        if one.state == ImageState.ACTIVE
+    ]
+    if edits:
+        changes.write(session, edits, by=by)
+        log.info("images.conflicts", job=by, count=len(edits))
+
+
+def _insert(session: Session, rows: Sequence[Row], settlement: Settlement) -> list[Row]:
+    """Add rows in their states and return those that have active twins and could not be added."""
+    wanted = [row for row in rows if row["id"] in settlement.verdicts]
+    if not wanted:
+        return []
+    images = cast(sa.Table, Image.__table__)
+    postgres = session.get_bind().dialect.name == "postgresql"
+    insert: Any = (postgresql.insert if postgres else sqlite.insert)(images)
+    values = [_values(row, settlement.verdicts[row["id"]]) for row in wanted]
+    added = set(session.scalars(insert.on_conflict_do_nothing().returning(images.c.id), values))
+    return [row for row in wanted if row["id"] not in added]
+
+
+def _values(row: Row, verdict: Verdict) -> Row:
+    state = {
+        "state": verdict.state.value,
+        "state_reason": verdict.reason,
+        "duplicate_of": verdict.duplicate_of,
+    }
+    return {**row, **state}

@@ -1,0 +1,20 @@
+"""HTTP for ingest: films and web collections come in as jobs, and what they brought can be seen.
+
+Mounted by the embedded platform, or served alone through `app`.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI
+
+from reel_ingest.api import collections, curation, images, movies, subjects, takedowns
+from reel_shared.web.app import create_app
+
+router = APIRouter()
+for part in (movies, collections, images, curation, subjects, takedowns):
+    router.include_router(part.router)
+
+
+def app() -> FastAPI:
+    """The service alone."""
+    return create_app("Reelsight ingest", [router])

@@ -1,0 +1,122 @@
+"""HTTP for what people decide about pictures: states and labels, the way back, conflicts, marks of subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+from starlette.responses import JSONResponse, Response
+
+from reel_ingest import decisions, marks
+from reel_ingest.views import ChangeView, ImageView, change_view, image_view
+from reel_shared.contracts.curation import (
+    ChangeImagesRequest,
+    ImageBatch,
+    MarkImageRequest,
+    MarkImagesRequest,
+    ResolveConflictRequest,
+)
+from reel_shared.db.engine import reading, transaction
+from reel_shared.db.models import Image, ImageChange
+from reel_shared.errors import NotFound
+from reel_shared.security import Principal
+from reel_shared.web.auth import Reader, Submitter
+from reel_shared.web.idempotency import once
+
+router = APIRouter(tags=["curation"])
+
+
+class History(BaseModel):
+    data: list[ChangeView]
+    next_cursor: None = None
+
+
+class Marked(BaseModel):
+    marked: int
+
+
+@router.post("/v1/image-changes", response_model=ImageBatch)
+def change_images(body: ChangeImagesRequest, principal: Submitter, request: Request) -> Response:
+    """Set state, label or both of many pictures at once. All of them change, or none does."""
+    content = body.model_dump(mode="json")
+    return _acted(request, principal, content, lambda s: decisions.change(s, body, by=principal.id))
+
+
+@router.post("/v1/image-changes/{batch_id}/undo", response_model=ImageBatch)
+def undo_image_changes(batch_id: str, principal: Submitter, request: Request) -> Response:
+    """Put back what an action changed. Pictures that were changed again since are left alone and counted."""
+    return _acted(request, principal, {}, lambda s: decisions.undo(s, batch_id, by=principal.id))
+
+
+@router.post("/v1/images/{image_id}/resolve", response_model=ImageBatch)
+def resolve_conflict(
+    image_id: str, body: ResolveConflictRequest, principal: Submitter, request: Request
+) -> Response:
+    """Of pictures that show the same under different labels, keep this one; the others repeat it from now on."""
+    content = body.model_dump(mode="json")
+    return _acted(
+        request, principal, content, lambda s: decisions.resolve(s, image_id, body, by=principal.id)
+    )
+
+
+@router.get("/v1/images/{image_id}/changes", response_model=History)
+def image_history(image_id: str, _principal: Reader) -> Response:
+    """Every change of one picture, the newest first, on one page."""
+    with reading() as session:
+        _image(session, image_id)
+        query = sa.select(ImageChange).filter_by(image_id=image_id).order_by(ImageChange.id.desc())
+        rows = [change_view(row) for row in session.scalars(query)]
+        return JSONResponse({"data": rows, "next_cursor": None})
+
+
+@router.put("/v1/images/{image_id}/mark", response_model=ImageView)
+def mark_image(image_id: str, body: MarkImageRequest, principal: Submitter) -> Response:
+    """Say whether a frame's subject is worth keeping or it is background only. Changes no state."""
+    with transaction() as session:
+        image = _image(session, image_id)
+        decisions.check_markable(session, [image_id])
+        marks.write(session, [image_id], body.mark, by=principal.id)
+        return JSONResponse(image_view(image))
+
+
+@router.delete("/v1/images/{image_id}/mark", status_code=204)
+def unmark_image(image_id: str, _principal: Submitter) -> None:
+    """Take a picture's mark away. Repeating it changes nothing."""
+    with transaction() as session:
+        _image(session, image_id)
+        marks.remove(session, [image_id])
+
+
+@router.post("/v1/subject-marks", response_model=Marked)
+def mark_images(body: MarkImagesRequest, principal: Submitter, request: Request) -> Response:
+    """Mark many frames at once."""
+
+    def act(session: Session) -> Marked:
+        image_ids = decisions.check_markable(session, body.image_ids)
+        marks.write(session, image_ids, body.mark, by=principal.id)
+        return Marked(marked=len(image_ids))
+
+    return _acted(request, principal, body.model_dump(mode="json"), act)
+
+
+def _acted(
+    request: Request, principal: Principal, content: dict[str, Any], act: Callable[[Session], BaseModel]
+) -> Response:
+    with transaction() as session:
+
+        def answer() -> dict[str, Any]:
+            return act(session).model_dump(mode="json")
+
+        found = once(session, request, principal.id, content, answer, status=200)
+    return JSONResponse(found.body, headers=found.headers)
+
+
+def _image(session: Session, image_id: str) -> Image:
+    image = session.get(Image, image_id)
+    if image is None:
+        raise NotFound(f"There is no image {image_id}.")
+    return image

@@ -1,0 +1,70 @@
+"""The job `take_down_pictures`: the files of pictures that had to go, and the versions and models that used them."""
+
+from __future__ import annotations
+
+import json
+
+import structlog
+from sqlalchemy.orm import Session
+
+from reel_ingest import takedowns
+from reel_shared.contracts import (
+    TAKE_DOWN_PICTURES,
+    StoredFile,
+    TakeDownPicturesRequest,
+    TakeDownPicturesResult,
+)
+from reel_shared.db.engine import transact
+from reel_shared.db.models import DatasetVersion
+from reel_shared.errors import NotFound
+from reel_shared.jobs import Outcome
+from reel_shared.runner import Context, task
+from reel_shared.storage import storage
+
+log = structlog.get_logger(__name__)
+MANIFEST_BYTES = 2**30
+
+
+@task(TAKE_DOWN_PICTURES)
+def take_down_pictures(context: Context, request: TakeDownPicturesRequest) -> Outcome:
+    """Delete the files and find the versions. The API has set the rows already; doing so again changes nothing."""
+    # A picture with the same address that came between the request and now goes too.
+    rows = transact(lambda session: takedowns.remove(session, request, by=context.job_id))
+    by_image = {row.image_id: row.id for row in rows}
+    images = sorted(by_image)
+    keys, variants = transact(lambda session: takedowns.objects(session, images))
+    for done, key in enumerate(keys, start=1):
+        storage().delete(key)
+        context.progress(done, len(keys), unit="files", message="deleting files")
+    held: dict[str, list[str]] = {}
+    for version in transact(lambda session: takedowns.versions(session, images)):
+        context.check()
+        found = sorted(by_image[name] for name in _pictures(version) & by_image.keys())
+        if found:
+            held[version.id] = found
+    result = TakeDownPicturesResult(
+        takedowns=sorted(by_image.values()),
+        images=images,
+        variants=variants,
+        objects=len(keys),
+        dataset_versions=sorted(held),
+        models=[],
+        look_alikes=transact(lambda session: takedowns.look_alikes(session, images)),
+    )
+
+    def write(session: Session) -> None:
+        result.models = takedowns.finish(session, result.takedowns, held)
+
+    return Outcome(result, write)
+
+
+def _pictures(version: DatasetVersion) -> set[str]:
+    """Return the ids of the pictures in a version's manifest, of whatever format."""
+    file = StoredFile.model_validate(version.manifest)
+    try:
+        data = storage().get_bytes(file.key, max_bytes=MANIFEST_BYTES, sha256=file.sha256)
+    except NotFound:
+        # Without its manifest a version cannot be read, nor trained on.
+        log.warning("takedown.no_manifest", version=version.id)
+        return set()
+    return {image["id"] for image in json.loads(data)["images"]}

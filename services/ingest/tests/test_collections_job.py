@@ -1,0 +1,192 @@
+"""The job that collects web pictures, on a real database and real storage."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from urllib.parse import parse_qs, urlsplit
+
+import cv2
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from reel_ingest import tasks
+from reel_shared import jobs, runner
+from reel_shared.contracts import COLLECT_PICTURES, CollectPicturesRequest
+from reel_shared.db.engine import transaction
+from reel_shared.db.models import Collection, Image, Job
+from reel_shared.runner import run_job
+from reel_shared.s3 import connect
+
+pytestmark = pytest.mark.servers
+
+
+def rows(model=Image, **filters):
+    with transaction() as session:
+        return list(session.scalars(sa.select(model).filter_by(**filters).order_by(model.id)))
+
+
+def picture(seed, form="PNG", size=(200, 300)):
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Pillow.fromarray(cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_NEAREST)).save(buffer, form)
+    return buffer.getvalue()
+
+
+def zipped(**members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, data in members.items():
+            file.writestr(f"{name}.png", data)
+    return buffer.getvalue()
+
+
+def test_openverse_pictures_keep_their_licences(client, run, reel, databases, server):
+    pictures = {
+        "/1.png": picture(1),
+        "/2.jpg": picture(2, "JPEG"),
+        "/again.png": picture(1),
+        "/bad.jpg": b"<html>",
+    }
+    for path, data in pictures.items():
+        server.pages[path] = lambda h, data=data: h.answer(body=data)
+
+    def search(handler):
+        assert parse_qs(urlsplit(handler.path).query)["q"] == ["kiki fanart"]
+        results = [
+            {
+                "url": server.url(path),
+                "title": path,
+                "creator": "A",
+                "license": "by",
+                "license_version": "4.0",
+            }
+            for path in pictures
+        ]
+        handler.answer(body=json.dumps({"page_count": 1, "results": results}).encode())
+
+    server.pages["/v1/images/"] = search
+    reel.configure(
+        ingest__openverse_url=server.url(""),
+        ingest__allowed_hosts=json.dumps([server.host]),
+        ingest__fetches_per_host_per_second=1000,
+    )
+    answer = client.post("/v1/web-collections", json={"label": "kiki", "query": "kiki", "style": "fanart"})
+    assert answer.status_code == 202, answer.text
+    result = run(answer.json()["id"]).result
+    assert result["counts"] == {
+        "seen": 4, "kept": 2, "exact_duplicates": 1, "near_duplicates": 0, "conflicts": 0, "rejected": {},
+        "refused": {"not-a-picture": 1},
+    }  # fmt: skip
+    assert result["licences"] == {"CC BY 4.0": 3}
+    [collection] = rows(Collection)
+    assert (collection.id, collection.query, collection.style) == (result["collection_id"], "kiki", "fanart")
+    assert {(i.title, i.creator, i.licence, i.style, i.media_type) for i in rows(state="active")} == {
+        ("/1.png", "A", "CC BY 4.0", "fanart", "image/png"),
+        ("/2.jpg", "A", "CC BY 4.0", "fanart", "image/jpeg"),
+    }
+    assert {reel.storage.get_bytes(image.key, max_bytes=10**6) for image in rows()} == {
+        picture(1),
+        picture(2, "JPEG"),
+    }
+    follow_up = rows(Job, kind="augment.make_variants")
+    assert [job.request["collection_id"] for job in follow_up] == [collection.id]
+
+
+def test_a_private_address_is_refused_by_default(submit, server):
+    server.pages["/1.png"] = lambda h: h.answer(body=picture(1))
+    request = CollectPicturesRequest(label="kiki", provider="urls", urls=[server.url("/1.png")])
+    job = submit(COLLECT_PICTURES, request)
+    assert job.result["counts"]["refused"] == {"private-address": 1}
+    assert (job.progress_done, job.progress_total, job.progress_message) == (1, 1, "0 pictures kept")
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(("limit", "total"), [(200, 14), (5, 5)])
+def test_the_progress_of_a_list_is_out_of_its_length(reel, monkeypatch, limit, total):
+    urls = [f"http://127.0.0.1:1/{i}.png" for i in range(14)]
+    request = CollectPicturesRequest(label="kiki", provider="urls", urls=urls, limit=limit)
+    told = []
+    monkeypatch.setattr(
+        runner.Context, "progress", lambda _self, done, total=None, **_words: told.append((done, total))
+    )
+    with transaction() as session:
+        job_id = jobs.submit(session, COLLECT_PICTURES, request).id
+    assert run_job(COLLECT_PICTURES, tasks.collect_pictures, job_id) == "succeeded"
+    assert told == [*[(done, total) for done in range(1, total + 1)], (total, total)]
+
+
+def test_a_zip_comes_in_by_form(client, run):
+    content = zipped(a=picture(1), b=picture(2), c=b"no picture")
+    form = {"label": "kiki", "provider": "zip", "licence": "CC0 1.0", "augment": "false"}
+    answer = client.post("/v1/web-collections", data=form, files={"file": ("pictures.zip", content)})
+    assert answer.status_code == 202, answer.text
+    result = run(answer.json()["id"]).result
+    assert result["counts"]["kept"] == 2
+    assert result["counts"]["refused"] == {"not-a-picture": 1}
+    assert result["licences"] == {"CC0 1.0": 2}
+    assert [job.kind for job in rows(Job)] == [COLLECT_PICTURES.name]
+
+
+def test_a_folder_in_storage(submit, reel):
+    for i in range(3):
+        reel.storage.put_at(f"drop/kiki/{i}.png", picture(i), "image/png")
+    reel.storage.put_at("drop/kiki-2/9.png", picture(9), "image/png")
+    reel.configure(limits__picture_bytes=len(picture(0)) + 5_000)
+    reel.storage.put_at("drop/kiki/large.png", bytes(2_000_000), "image/png")
+    request = CollectPicturesRequest(label="kiki", provider="folder", folder="drop/kiki", limit=100)
+    result = submit(COLLECT_PICTURES, request).result
+    assert result["counts"]["kept"] == 3
+    assert result["counts"]["refused"] == {"too-many-bytes": 1}
+    assert result["licences"] == {"unknown": 3}
+
+
+def test_a_name_that_is_no_key_is_refused_alone(submit, reel, s3, bucket):
+    reel.storage.put_at("drop/kiki/1.png", picture(1), "image/png")
+    data = picture(2)
+    connect(reel.settings.s3, s3.endpoint).put_object(
+        bucket, "drop/kiki/my picture.png", io.BytesIO(data), len(data)
+    )
+    request = CollectPicturesRequest(label="kiki", provider="folder", folder="drop/kiki")
+    counts = submit(COLLECT_PICTURES, request).result["counts"]
+    assert (counts["kept"], counts["refused"]) == (1, {"bad-name": 1})
+
+
+def test_a_folder_with_nothing_in_it_fails_with_a_sentence(submit, reel):
+    reel.storage.put_at("drop/kiki-2/9.png", picture(9), "image/png")
+    job = submit(
+        COLLECT_PICTURES, CollectPicturesRequest(label="kiki", provider="folder", folder="drop/kiki")
+    )
+    assert (job.state, job.attempt, job.error["status"]) == ("failed", 1, 422)
+    assert job.error["detail"].startswith("Nothing lies under drop/kiki/")
+
+
+@pytest.mark.parametrize("bars_first", [False, True])
+def test_copies_with_bars_negatives_and_other_labels(submit, reel, bars_first):
+    plain = Pillow.open(io.BytesIO(picture(1)))
+    barred = Pillow.new("RGB", (300, 280))
+    barred.paste(plain, (0, 40))
+    copies = [(barred, "JPEG"), (plain, "PNG")] if bars_first else [(plain, "PNG"), (barred, "JPEG")]
+    copies += [(ImageOps.invert(plain), "PNG"), (ImageOps.invert(barred), "JPEG")]
+    for number, (copy, form) in enumerate(copies):
+        buffer = io.BytesIO()
+        copy.save(buffer, form)
+        reel.storage.put_at(f"drop/a/{number}.{form.lower()}", buffer.getvalue(), f"image/{form.lower()}")
+        reel.storage.put_at(f"drop/b/{number}.{form.lower()}", buffer.getvalue(), f"image/{form.lower()}")
+    request = CollectPicturesRequest(label="kiki", provider="folder", folder="drop/a")
+    counts = submit(COLLECT_PICTURES, request).result["counts"]
+    assert (counts["seen"], counts["kept"], counts["near_duplicates"]) == (4, 1, 3)
+    assert [row.state_reason for row in rows()] == [
+        "",
+        "near-duplicate",
+        "inverted-duplicate",
+        "inverted-duplicate",
+    ]
+    other = CollectPicturesRequest(label="howl", provider="folder", folder="drop/b")
+    counts = submit(COLLECT_PICTURES, other).result["counts"]
+    assert (counts["kept"], counts["conflicts"], counts["near_duplicates"]) == (0, 1, 3)
+    assert rows(state="active") == []
