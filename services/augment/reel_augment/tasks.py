@@ -6,123 +6,231 @@ Called by the worker of the queue ``augment``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import simplejpeg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
-from reel_augment import transforms
-from reel_augment.transforms import variant_seed
+from reel_augment.balance import Stock, frames_wanted, needed, spread
+from reel_augment.encoding import decode, encode
+from reel_augment.lanes import in_lanes
+from reel_augment.transforms import KINDS, Original, variant_seed
 from reel_shared.contracts import (
     MAKE_VARIANTS,
+    ImageState,
     MakeVariantsRequest,
     MakeVariantsResult,
     Source,
     StoredFile,
     Variant,
 )
+from reel_shared.contracts.variants import WebShare
 from reel_shared.db.engine import transact
 from reel_shared.db.models import Image
 from reel_shared.ids import new_id
-from reel_shared.images import open_picture
 from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
 from reel_shared.settings import settings
 from reel_shared.storage import storage
 
-QUALITY = 90
-LANES = 2
-"""Pictures in work at a time; drawing noise lets other threads run. One of 40 megapixels holds some 800 MB."""
-_CHUNK = 16
+_CHUNK = 500
 _INHERITED = (
     "dataset", "label", "source", "phash", "collection_id", "style", "title", "creator", "licence", "licence_url",
-    "attribution", "page_url", "url", "provider",
+    "attribution", "page_url", "url", "provider", "probe", "movie_id", "scene", "frame_index", "pts", "time_seconds",
 )  # fmt: skip
 """What a variant has from its original. Its pHash too: a variant must never count as a picture of its own."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """One original and its variants, in storage."""
+    """One original and the variants that were made of it, in storage."""
 
     original: Image
     width: int
     height: int
     files: dict[Variant, StoredFile]
-    skipped: frozenset[Variant]
+    impossible: frozenset[Variant]
+
+
+@dataclass
+class _Tally:
+    made: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    gray_frames: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    impossible: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def done(self) -> int:
+        return len(self.impossible)
 
 
 @task(MAKE_VARIANTS)
 def make_variants(context: Context, request: MakeVariantsRequest) -> Outcome:
-    """Make what is missing. A picture whose variants stand from an earlier job keeps those, whatever the seed."""
-    waiting, sources, already = transact(lambda session: _originals(session, request))
-    made: Counter[str] = Counter()
-    skipped: Counter[str] = Counter()
-    rows: list[dict[str, Any]] = []
-    for done, one in enumerate(_made(waiting, request.seed), start=1):
-        made.update(one.files.keys())
-        skipped.update(one.skipped)
-        rows.extend(_rows(one, request.seed, context.job_id))
-        context.progress(done, len(waiting), unit="pictures", message="making variants")
+    """Make what is missing. Variants that stand from an earlier job are kept, whatever their seed."""
+    web = transact(lambda session: _originals(session, request, Source.WEB))
+    frames = transact(lambda session: _originals(session, request, Source.MOVIE))
+    stocks = transact(lambda session: _stocks(session, [*web, *frames]))
+    kinds: list[Variant] = [kind for kind in KINDS if kind in request.variants]
+    already = sum(len(stocks[image.id].standing) for image in web)
+    tally = _Tally()
+    shares: dict[str, WebShare] = {}
+    if request.grayscale_frames:
+        _make_gray_frames(context, request, frames, stocks, tally)
+    if request.web_share is None:
+        _make_all(context, request, web, [stocks[image.id] for image in web], kinds, None, tally)
+    else:
+        shares = _make_up_to_the_share(context, request, web, frames, stocks, kinds, tally)
     result = MakeVariantsResult(
-        sources=sources,
-        made=_by_kind(made),
+        sources=len(web),
+        made=_by_kind(tally.made),
         already=already,
-        skipped_low_contrast=_by_kind(skipped),
+        skipped_low_contrast=_by_kind(tally.skipped),
+        gray_frames=tally.gray_frames,
+        shares=shares,
     )
-    return Outcome(result, write=lambda session: _insert(session, rows))
+    return Outcome(result, write=lambda session: _insert(session, tally))
 
 
-def _originals(session: Session, request: MakeVariantsRequest) -> tuple[list[Image], int, int]:
-    """Return the originals without variants, how many originals there are, and how many variants they have."""
+def _originals(session: Session, request: MakeVariantsRequest, source: Source) -> list[Image]:
+    """Return the active originals of a source; a collection has web pictures only."""
     wanted = [
         Image.dataset == request.dataset,
-        Image.source == Source.WEB,
+        Image.source == source,
         Image.variant == Variant.ORIGINAL,
+        Image.state == ImageState.ACTIVE,
         *([Image.label == request.label] if request.label else []),
         *([Image.collection_id == request.collection_id] if request.collection_id else []),
     ]
-    originals = session.scalars(sa.select(Image).where(*wanted).order_by(Image.id)).all()
-    child = aliased(Image)
-    counted = sa.select(Image.id, sa.func.count()).join(child, child.parent_id == Image.id)
-    standing = {row[0]: int(row[1]) for row in session.execute(counted.where(*wanted).group_by(Image.id))}
-    # A job writes all variants of a picture in one transaction: where one stands, all that can be made do.
-    waiting = [original for original in originals if original.id not in standing]
-    return waiting, len(originals), sum(standing.values())
+    return list(session.scalars(sa.select(Image).where(*wanted).order_by(Image.id)))
 
 
-def _made(originals: Sequence[Image], seed: int) -> Iterator[Made]:
-    with ThreadPoolExecutor(LANES, thread_name_prefix="variants") as pool:
-        for start in range(0, len(originals), _CHUNK):
-            yield from pool.map(lambda original: _make(original, seed), originals[start : start + _CHUNK])
+def _stocks(session: Session, originals: list[Image]) -> dict[str, Stock]:
+    """Return what stands of each original and what is known to be impossible."""
+    stocks = {}
+    for image in originals:
+        impossible = {Variant(kind) for kind in image.impossible_variants or ()}
+        stocks[image.id] = Stock(image.id, set(), impossible)
+    ids = list(stocks)
+    for start in range(0, len(ids), _CHUNK):
+        part = ids[start : start + _CHUNK]
+        query = sa.select(Image.parent_id, Image.variant).where(Image.parent_id.in_(part))
+        for parent, variant in session.execute(query):
+            stocks[str(parent)].standing.add(Variant(variant))
+    return stocks
 
 
-def _make(original: Image, seed: int) -> Made:
+def _make_gray_frames(
+    context: Context,
+    request: MakeVariantsRequest,
+    frames: list[Image],
+    stocks: dict[str, Stock],
+    tally: _Tally,
+) -> None:
+    """Give a seeded share of each class's frames a gray copy."""
+    for label in sorted({image.label for image in frames}):
+        of_class = [stocks[image.id] for image in frames if image.label == label]
+        standing = sum(Variant.GRAYSCALE in stock.standing for stock in of_class)
+        count = frames_wanted(request.grayscale_frames_share, frames=len(of_class), standing=standing)
+        _make_all(context, request, frames, of_class, [Variant.GRAYSCALE], count, tally)
+
+
+def _make_up_to_the_share(
+    context: Context,
+    request: MakeVariantsRequest,
+    web: list[Image],
+    frames: list[Image],
+    stocks: dict[str, Stock],
+    kinds: list[Variant],
+    tally: _Tally,
+) -> dict[str, WebShare]:
+    """Make, class by class, as many variants as bring web pictures to the wanted share; probe sets do not count."""
+    assert request.web_share is not None
+    shares = {}
+    for label in sorted({image.label for image in web}):
+        of_web = [stocks[image.id] for image in web if image.label == label and not image.probe]
+        of_film = [stocks[image.id] for image in frames if image.label == label and not image.probe]
+        film = sum(1 + (Variant.GRAYSCALE in stock.standing) for stock in of_film)
+        before = sum(1 + len(stock.standing) for stock in of_web)
+        lacking = needed(request.web_share, frames=film, web=before)
+        made = _make_all(context, request, web, of_web, kinds, lacking, tally)
+        shares[label] = WebShare(
+            frames=film,
+            web_before=before,
+            web_after=before + made,
+            before=before / (before + film) if before + film else 0.0,
+            after=(before + made) / (before + made + film) if before + made + film else 0.0,
+            short=lacking - made,
+        )
+    return shares
+
+
+def _make_all(
+    context: Context,
+    request: MakeVariantsRequest,
+    originals: list[Image],
+    stocks: list[Stock],
+    kinds: list[Variant],
+    count: int | None,
+    tally: _Tally,
+) -> int:
+    """Make ``count`` variants, or all that are missing; return how many were made.
+
+    What a picture's contrast does not allow is known only once it is open, so there may be several rounds.
+    """
+    images = {image.id: image for image in originals}
+    by_id = {stock.id: stock for stock in stocks}
+    made = 0
+    while plan := spread(stocks, kinds, None if count is None else count - made, seed=request.seed):
+        before = made
+        todo = [(images[name], wanted) for name, wanted in sorted(plan.items())]
+        for one in _made(todo, request):
+            stock = by_id[one.original.id]
+            _note(one, stock, kinds, request, context.job_id, tally)
+            made += len(one.files)
+            context.progress(
+                tally.done, max(tally.done, len(originals)), unit="pictures", message="making variants"
+            )
+        if count is None or made >= count or made == before:
+            break
+    return made
+
+
+def _made(todo: list[tuple[Image, list[Variant]]], request: MakeVariantsRequest) -> Iterator[Made]:
+    work: Callable[[tuple[Image, list[Variant]]], Made] = lambda item: _make(*item, request)  # noqa: E731
+    yield from in_lanes(todo, work, pixels=lambda item: item[0].width * item[0].height)
+
+
+def _make(original: Image, kinds: list[Variant], request: MakeVariantsRequest) -> Made:
     limits = settings().limits
     data = storage().get_bytes(original.key, max_bytes=limits.picture_bytes, sha256=original.sha256)
-    picture = np.asarray(open_picture(data, max_pixels=limits.picture_pixels, max_bytes=limits.picture_bytes))
-    variants = transforms.make_variants(picture, seed=variant_seed(original.sha256, seed))
-    files = {
-        kind: storage().put_bytes("variants", _jpeg(kind, image), "image/jpeg", ".jpg")
-        for kind, image in variants.images.items()
-    }
-    return Made(original, picture.shape[1], picture.shape[0], files, variants.skipped)
+    picture = decode(data, max_pixels=limits.picture_pixels, max_bytes=limits.picture_bytes)
+    source = Original(picture)
+    files = {}
+    seed = variant_seed(original.sha256, request.seed)
+    for kind, image in source.variants(kinds, seed=seed, noise=request.noise):
+        file = encode(kind, image, quality=request.quality, format=request.format)
+        files[kind] = storage().put_bytes("variants", file.data, file.media_type, file.suffix)
+    return Made(original, picture.shape[1], picture.shape[0], files, source.impossible)
 
 
-def _jpeg(kind: Variant, image: transforms.Picture) -> bytes:
-    if kind is Variant.GRAYSCALE:
-        one_channel = np.ascontiguousarray(image[:, :, :1])
-        gray: bytes = simplejpeg.encode_jpeg(one_channel, quality=QUALITY, colorspace="GRAY")
-        return gray
-    # Full colour resolution: in drawings it is thin lines that differ in colour.
-    colour: bytes = simplejpeg.encode_jpeg(image, quality=QUALITY, colorspace="RGB", colorsubsampling="444")
-    return colour
+def _note(
+    one: Made, stock: Stock, kinds: list[Variant], request: MakeVariantsRequest, job_id: str, tally: _Tally
+) -> None:
+    stock.standing |= one.files.keys()
+    stock.impossible |= one.impossible
+    if one.original.id not in tally.impossible and one.original.source == Source.WEB:
+        # The inverse of the intensity stands in for others where contrast is low; it is not missed elsewhere.
+        tally.skipped.update((one.impossible - {Variant.INTENSITY_INVERT}) & set(kinds))
+    tally.impossible[one.original.id] = sorted(one.impossible)
+    if one.original.source == Source.WEB:
+        tally.made.update(one.files.keys())
+    else:
+        tally.gray_frames += len(one.files)
+    tally.rows.extend(_rows(one, request.seed, job_id))
 
 
 def _rows(made: Made, seed: int, job_id: str) -> Iterator[dict[str, Any]]:
@@ -144,12 +252,14 @@ def _rows(made: Made, seed: int, job_id: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
+def _insert(session: Session, tally: _Tally) -> None:
     """Add the variants; where another job was quicker with the same picture, its variants stay."""
-    if not rows:
+    for image_id, kinds in tally.impossible.items():
+        session.execute(sa.update(Image).where(Image.id == image_id).values(impossible_variants=kinds))
+    if not tally.rows:
         return
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    session.execute(dialect.insert(Image).on_conflict_do_nothing(), rows)
+    session.execute(dialect.insert(Image).on_conflict_do_nothing(), tally.rows)
 
 
 def _by_kind(counts: Counter[str]) -> dict[str, int]:

@@ -6,13 +6,17 @@ Called by the augment worker for every web picture; arrays in, arrays out.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, Literal
 
 import numpy as np
 import skimage
 from numpy.typing import NDArray
 
+from reel_augment import levels, poisson
+from reel_augment.levels import Picture
 from reel_shared.contracts import Variant
 from reel_shared.errors import BadPicture
 
@@ -20,21 +24,29 @@ from reel_shared.errors import BadPicture
 exposure: Any = skimage.exposure
 util: Any = skimage.util
 
-Picture = NDArray[np.uint8]
-"""(H, W, 3), RGB."""
+Noise = Literal["exact", "fast"]
+Table = NDArray[np.uint8]
+Pairs = NDArray[np.uint16]
 
+KINDS = tuple(kind for kind in Variant if kind is not Variant.ORIGINAL)
+"""In the order in which they are made."""
 IN_PERCENTILES = (0.2, 99.8)
 """What the intensity variant stretches to the full range."""
 
+_OF_CONTRAST = frozenset({Variant.GRAYSCALE, Variant.INVERT, Variant.NOISE})
 _LEVELS = np.arange(256, dtype=np.uint8)
-# Every operation on single levels is its own table of 256 answers, asked of scikit-image once.
-_INVERT: Picture = np.invert(_LEVELS)
-_LOG: Picture = exposure.adjust_log(_LEVELS)
-_SIGMOID: Picture = exposure.adjust_sigmoid(_LEVELS)
-_FLOAT: NDArray[np.float64] = util.img_as_float64(_LEVELS)
+_STRIP = 1 << 15
 
-_STRIP = 1 << 20
-"""Values drawn at a time: the noise of a 40-megapixel picture would else hold 2 GB of floats and counts."""
+
+def _pairs(table: Table) -> Pairs:
+    """Make a table of 256 levels into one of 65,536 pairs of levels: half as many look-ups."""
+    values = np.arange(1 << 16, dtype=np.uint16).view(np.uint8)
+    return np.take(table, values).view(np.uint16)
+
+
+# Every operation on single levels is its own table of 256 answers, asked of scikit-image once.
+_LOG = _pairs(exposure.adjust_log(_LEVELS))
+_SIGMOID = _pairs(exposure.adjust_sigmoid(_LEVELS))
 
 
 @dataclass(frozen=True)
@@ -55,104 +67,94 @@ def variant_seed(sha256: str, seed: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def make_variants(image: Picture, *, seed: int) -> Variants:
+def make_variants(
+    image: Picture, *, seed: int, noise: Noise = "exact", kinds: Collection[Variant] = KINDS
+) -> Variants:
     """Return the variants of an RGB picture (H, W, 3), each a new array of the same shape.
 
     Grayscale, invert and noise need a source with contrast; log and sigmoid are dropped when their result has
     none; intensity is always made, and for a source of low contrast its inverse too. Contrast is judged by
     ``skimage.exposure.is_low_contrast`` with its defaults. Each array equals what scikit-image returns, as
-    uint8 by ``img_as_ubyte``; ``noise`` equals ``random_noise(image, mode="poisson", rng=seed)``.
+    uint8 by ``img_as_ubyte``; ``noise`` equals ``random_noise(image, mode="poisson", rng=seed)``, or when it is to
+    be fast is drawn from the same distribution (see ``reel_augment.poisson``).
 
     Raises:
         BadPicture: not a non-empty (H, W, 3) array of uint8.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise BadPicture(f"Variants need an RGB picture of 8 bits; got {image.dtype} of shape {image.shape}.")
-    image = np.ascontiguousarray(image)
-    histogram = _histogram(image)
-    images: dict[Variant, Picture] = {}
-    skipped: set[Variant] = set()
-    intensity = _stretched(image, histogram)
-    if _is_low_contrast(image):
-        skipped |= {Variant.GRAYSCALE, Variant.INVERT, Variant.NOISE}
-        images[Variant.INTENSITY] = intensity
-        images[Variant.INTENSITY_INVERT] = np.take(_INVERT, intensity)
-    else:
-        images[Variant.GRAYSCALE] = _grayscale(image)
-        images[Variant.INVERT] = np.take(_INVERT, image)
-        images[Variant.NOISE] = _poisson(image, histogram, np.random.default_rng(seed))
-        images[Variant.INTENSITY] = intensity
-    for kind, table in ((Variant.LOG, _LOG), (Variant.SIGMOID, _SIGMOID)):
-        result = np.take(table, image)
-        if _is_low_contrast(result):
-            skipped.add(kind)
-        else:
-            images[kind] = result
+    source = Original(image)
+    images = dict(source.variants(kinds, seed=seed, noise=noise))
+    skipped = (source.impossible - {Variant.INTENSITY_INVERT}) & set(kinds)
     return Variants(images, frozenset(skipped))
 
 
-def _histogram(image: Picture) -> NDArray[np.int64]:
-    """Return how many values lie on each of the 256 levels, all channels together."""
-    flat = image.reshape(-1)
-    counts = np.zeros(256, np.int64)
-    for start in range(0, flat.size, _STRIP):  # bincount copies its input to eight bytes a value
-        counts += np.bincount(flat[start : start + _STRIP], minlength=256)
-    return counts
+class Original:
+    """A picture of which variants are made one after the other, so that only one lies in memory at a time."""
+
+    def __init__(self, image: Picture) -> None:
+        """Raises BadPicture, see ``make_variants``."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            raise BadPicture(
+                f"Variants need an RGB picture of 8 bits; got {image.dtype} of shape {image.shape}."
+            )
+        self.image = np.ascontiguousarray(image)
+
+    def variants(
+        self, kinds: Collection[Variant], *, seed: int, noise: Noise
+    ) -> Iterator[tuple[Variant, Picture]]:
+        """Yield those of ``kinds`` that the picture can have, in the order of ``KINDS``."""
+        makers: dict[Variant, Callable[[], Picture]] = {
+            Variant.GRAYSCALE: self._grayscale,
+            Variant.INVERT: lambda: np.invert(self.image),
+            Variant.NOISE: lambda: self._noisy(seed, noise),
+            Variant.INTENSITY: self._stretched,
+            Variant.INTENSITY_INVERT: lambda: np.invert(self._stretched()),
+            Variant.LOG: lambda: _looked_up(self.image, _LOG),
+            Variant.SIGMOID: lambda: _looked_up(self.image, _SIGMOID),
+        }
+        for kind in KINDS:
+            if kind in kinds and kind not in self.impossible:
+                yield kind, makers[kind]()
+
+    @cached_property
+    def impossible(self) -> frozenset[Variant]:
+        """Kinds that this picture has not, whatever is asked for: by its own contrast, and that of the results."""
+        low = levels.is_low_contrast(self.image)
+        found = set(_OF_CONTRAST) if low else {Variant.INTENSITY_INVERT}
+        for kind, table in ((Variant.LOG, _LOG), (Variant.SIGMOID, _SIGMOID)):
+            if levels.is_low_contrast(self.image, partial(_looked_up, table=table)):
+                found.add(kind)
+        return frozenset(found)
+
+    @cached_property
+    def _histogram(self) -> levels.Counts:
+        return levels.histogram(self.image)
+
+    def _grayscale(self) -> Picture:
+        gray = np.empty_like(self.image)
+        for rows in levels.row_strips(self.image):
+            luma = util.img_as_ubyte(skimage.color.rgb2gray(self.image[rows]))
+            for channel in range(3):
+                gray[rows, :, channel] = luma
+        return gray
+
+    def _stretched(self) -> Picture:
+        low, high = (levels.percentile(self._histogram, percent) for percent in IN_PERCENTILES)
+        table: Table = exposure.rescale_intensity(_LEVELS, in_range=(low, high))
+        return _looked_up(self.image, _pairs(table))
+
+    def _noisy(self, seed: int, how: Noise) -> Picture:
+        draw = poisson.fast if how == "fast" else poisson.exact
+        return draw(self.image, poisson.steps_of(self._histogram), np.random.default_rng(seed))
 
 
-def _is_low_contrast(image: Picture) -> bool:
-    """Return ``skimage.exposure.is_low_contrast(image)``, asking it only where a rough look cannot tell.
-
-    The rough luma, weights in 1/256, strays from scikit-image's by less than 1.6 levels, so a range of it by
-    less than 3.2; the bar, a twentieth of a float picture's -1 to 1, lies at 25.5 levels.
-    """
-    red, green, blue = (image[:, :, channel] for channel in range(3))
-    luma = (red * np.uint16(54) + green * np.uint16(183) + blue * np.uint16(19)) >> 8
-    histogram = np.bincount(luma.reshape(-1), minlength=256)
-    spread = _percentile(histogram, 99) - _percentile(histogram, 1)
-    if abs(spread - 25.5) > 3.2:
-        return spread < 25.5
-    return bool(exposure.is_low_contrast(image))
-
-
-def _grayscale(image: Picture) -> Picture:
-    gray: Picture = util.img_as_ubyte(skimage.color.rgb2gray(image))
-    return np.repeat(gray[:, :, np.newaxis], 3, axis=2)
-
-
-def _stretched(image: Picture, histogram: NDArray[np.int64]) -> Picture:
-    low, high = (_percentile(histogram, percent) for percent in IN_PERCENTILES)
-    table: Picture = exposure.rescale_intensity(_LEVELS, in_range=(low, high))
-    return np.take(table, image)
-
-
-def _percentile(histogram: NDArray[np.int64], percent: float) -> float:
-    """Return ``np.percentile(values, percent)``, its linear method, from the histogram of the values.
-
-    The two orders of adding are numpy's own: from the nearer neighbour, so that the last bit agrees too.
-    """
-    cumulative = np.cumsum(histogram)
-    position = (int(cumulative[-1]) - 1) * (percent / 100)
-    below = int(position)
-    fraction = position - below
-    last = int(cumulative[-1]) - 1
-    a, b = (int(np.searchsorted(cumulative, rank, side="right")) for rank in (below, min(below + 1, last)))
-    return b - (b - a) * (1 - fraction) if fraction >= 0.5 else a + (b - a) * fraction
-
-
-def _poisson(image: Picture, histogram: NDArray[np.int64], rng: np.random.Generator) -> Picture:
-    """Return ``random_noise(image, mode="poisson")`` as uint8, drawn from the same stream in the same order.
-
-    scikit-image counts in steps of 1/n, n being the number of levels in use rounded up to a power of two; so
-    few counts exist that the way back to uint8 is a table.
-    """
-    steps = int(2 ** np.ceil(np.log2(np.count_nonzero(histogram))))
-    rates = _FLOAT * float(steps)
-    levels: Picture = util.img_as_ubyte(np.arange(steps + 1) / float(steps))
-    flat = image.reshape(-1)
-    noisy = np.empty_like(flat)
-    for start in range(0, flat.size, _STRIP):
+def _looked_up(image: Picture, table: Pairs) -> Picture:
+    """Return ``table`` of every value; ``image`` is contiguous."""
+    result = np.empty_like(image)
+    values, found = image.reshape(-1), result.reshape(-1)
+    even = values.size & ~1
+    pairs, pairs_found = values[:even].view(np.uint16), found[:even].view(np.uint16)
+    for start in range(0, pairs.size, _STRIP):
         strip = slice(start, start + _STRIP)
-        counts = rng.poisson(np.take(rates, flat[strip]))
-        noisy[strip] = np.take(levels, counts, mode="clip")  # brighter than white is white
-    return noisy.reshape(image.shape)
+        np.take(table, pairs[strip], mode="clip", out=pairs_found[strip])
+    found[even:] = table.view(np.uint8)[values[even:].astype(np.intp) * 2]
+    return result

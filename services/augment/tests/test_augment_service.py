@@ -87,6 +87,9 @@ def collect(reel):
     return do
 
 
+NOTHING_ELSE = {"gray_frames": 0, "refused": {}, "shares": {}}
+
+
 def submit(**request) -> str:
     with transaction() as session:
         return jobs.submit(session, MAKE_VARIANTS, MakeVariantsRequest(**request)).id
@@ -119,6 +122,7 @@ def test_every_picture_gets_its_variants_with_their_lineage(reel, databases, col
         "made": {kind: count for kind, count in expected.items() if count},
         "already": 0,
         "skipped_low_contrast": {kind: 1 for kind in Variant if kind in of_flat.skipped},
+        **NOTHING_ELSE,
     }
     assert job.progress_done == job.progress_total == 2
     made = {row.variant: row for row in rows(parent_id=first)}
@@ -146,7 +150,13 @@ def test_running_again_makes_nothing_twice(reel, databases, collect):
     first = run()
     standing = rows()
     again = run(seed=99)
-    assert again.result == {"sources": 2, "made": {}, "already": 12, "skipped_low_contrast": {}}
+    assert again.result == {
+        "sources": 2,
+        "made": {},
+        "already": 12,
+        "skipped_low_contrast": {},
+        **NOTHING_ELSE,
+    }
     assert [row.id for row in rows()] == [row.id for row in standing]
     collect("col_1", [photograph(3)])
     third = run()
@@ -186,7 +196,13 @@ def test_a_job_keeps_to_what_it_was_asked(reel, collect):
     assert run(label="howl").result["sources"] == 1
     assert {row.label for row in rows() if row.parent_id} == {"howl"}
     assert run(collection_id="col_1").result["sources"] == 1
-    assert run().result == {"sources": 2, "made": {}, "already": 12, "skipped_low_contrast": {}}
+    assert run().result == {
+        "sources": 2,
+        "made": {},
+        "already": 12,
+        "skipped_low_contrast": {},
+        **NOTHING_ELSE,
+    }
     assert run(dataset="empty").result["sources"] == 0
 
 
@@ -247,3 +263,51 @@ def test_jobs_are_submitted_over_http(reel, collect):
         )
         del client.headers["Authorization"]
         assert client.post("/v1/variants", json={}).status_code == 401
+
+
+def test_only_the_wanted_kinds_are_made_and_the_others_later(reel, databases, collect):
+    collect("col_1", [photograph(1), photograph(2)])
+    first = run(variants=["invert", "log"])
+    assert first.result["made"] == {"invert": 2, "log": 2}
+    later = run()
+    assert later.result["already"] == 4
+    assert "invert" not in later.result["made"]
+    assert len([row for row in rows() if row.parent_id]) == 12
+
+
+def test_as_many_are_made_as_bring_the_web_to_its_share(reel, collect):
+    collect("col_1", [photograph(n) for n in range(4)])
+    collect("col_1", [photograph(n) for n in range(10, 22)], source="movie")
+    job = run(web_share=0.5)
+    (share,) = job.result["shares"].values()
+    assert (share["frames"], share["web_before"], share["web_after"], share["short"]) == (12, 4, 12, 0)
+    assert share["after"] == 0.5
+    made = [row.parent_id for row in rows() if row.parent_id]
+    assert sorted(made.count(parent) for parent in set(made)) == [2, 2, 2, 2], "spread evenly"
+
+
+def test_pictures_that_take_no_part_get_no_variants(reel, collect):
+    first, second = collect("col_1", [photograph(1), photograph(2)])
+    with transaction() as session:
+        session.get(Image, first).state = "rejected"
+    assert run().result["sources"] == 1
+    assert {row.parent_id for row in rows() if row.parent_id} == {second}
+
+
+def test_gray_copies_of_half_the_frames_keep_their_scene(reel, collect):
+    collect("col_1", [photograph(n) for n in range(4)], source="movie")
+    job = run(grayscale_frames=True)
+    assert job.result["gray_frames"] == 2
+    assert {row.variant for row in rows() if row.parent_id} == {"grayscale"}
+    assert run(grayscale_frames=True).result["gray_frames"] == 0
+
+
+def test_lossless_variants_are_what_scikit_image_makes(reel, collect):
+    (first,) = collect("col_1", [photograph(1)])
+    run(format="webp", seed=7)
+    exact = variants_of(
+        np.asarray(open_picture(photograph(1))), seed=variant_seed(rows(id=first)[0].sha256, 7)
+    )
+    for row in rows(parent_id=first):
+        data = reel.storage.get_bytes(row.key, max_bytes=10**6)
+        assert np.array_equal(np.asarray(open_picture(data)), exact.images[Variant(row.variant)])
