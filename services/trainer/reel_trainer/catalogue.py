@@ -2,42 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from reel_shared.contracts import ACTIVE, BuildDatasetVersionResult, StoredFile, TrainModelResult
-from reel_shared.db.models import DatasetVersion, Image, ModelAlias, TrainedModel, utcnow
-from reel_shared.errors import NotFound
+from reel_shared.certificate import why_uncertified
+from reel_shared.contracts import (
+    ACTIVE,
+    BuildDatasetVersionResult,
+    ImageState,
+    SplitCertificate,
+    StoredFile,
+    TrainModelResult,
+)
+from reel_shared.db.models import DatasetVersion, Image, ModelAlias, SplitPin, TrainedModel, utcnow
+from reel_shared.errors import NotFound, Unprocessable
 from reel_shared.manifest import ManifestImage
 from reel_shared.model_card import ModelCard
+from reel_trainer.pins import Pin
 
 _FIELDS = (
-    "id",
-    "key",
-    "sha256",
-    "label",
-    "source",
-    "variant",
-    "parent_id",
-    "style",
-    "phash",
-    "width",
-    "height",
+    *("id", "key", "sha256", "label", "source", "variant", "parent_id", "style", "phash", "width", "height"),
+    "probe",
 )
+_ORIGIN = (
+    *("movie_id", "time_seconds", "frame_index", "page_url", "url", "title", "creator"),
+    *("licence", "licence_url", "attribution", "provider"),
+)
+"""Said of originals only; a variant has the origin of its parent."""
 
 
 def pictures(session: Session, dataset: str) -> list[ManifestImage]:
-    """Return every picture of a dataset, variants too, with scenes made unique over all films."""
-    rows = session.scalars(sa.select(Image).where(Image.dataset == dataset).order_by(Image.id))
-    return [
-        ManifestImage(scene=_scene(row), **{name: getattr(row, name) for name in _FIELDS}) for row in rows
-    ]
+    """Return every picture of a dataset that takes part, variants too, with scenes made unique over all films.
+
+    Originals take part when they are active, variants when their original does and they were not taken down.
+    """
+    rows = [row for row in _rows(session, dataset) if row.state != ImageState.REMOVED]
+    parents = {row.id: row.parent_id for row in rows}
+    states = {row.id: row.state for row in rows}
+    return [_picture(row) for row in rows if states.get(_root(row.id, parents)) == ImageState.ACTIVE]
 
 
-def _scene(row: Image) -> str | None:
-    return f"{row.movie_id}:{row.scene}" if row.movie_id is not None and row.scene is not None else None
+def left_out(session: Session, dataset: str) -> dict[str, int]:
+    """Return how many originals of a dataset take no part, by state."""
+    query = (
+        sa.select(Image.state, sa.func.count())
+        .where(Image.dataset == dataset, Image.parent_id.is_(None), Image.state != ImageState.ACTIVE)
+        .group_by(Image.state)
+        .order_by(Image.state)
+    )
+    return {row.state: row[1] for row in session.execute(query)}
+
+
+def pins(session: Session, dataset: str) -> list[Pin]:
+    """Return a dataset's pins, the oldest first."""
+    names = ("id", "side", "movie_id", "scene", "start_seconds", "end_seconds", "image_id")
+    query = sa.select(SplitPin).where(SplitPin.dataset == dataset).order_by(SplitPin.id)
+    return [Pin(**{name: getattr(row, name) for name in names}) for row in session.scalars(query)]
+
+
+def _rows(session: Session, dataset: str) -> Sequence[sa.Row[Any]]:
+    columns = [getattr(Image, name) for name in (*_FIELDS, *_ORIGIN, "state", "scene")]
+    return session.execute(sa.select(*columns).where(Image.dataset == dataset).order_by(Image.id)).all()
+
+
+def _picture(row: sa.Row[Any]) -> ManifestImage:
+    names = (*_FIELDS, *_ORIGIN) if row.parent_id is None else _FIELDS
+    facts = {name: getattr(row, name) for name in names}
+    scene = f"{row.movie_id}:{row.scene}" if row.movie_id is not None and row.scene is not None else None
+    return ManifestImage(scene=scene, **facts)
+
+
+def _root(name: str, parents: dict[str, str | None]) -> str:
+    while (parent := parents.get(name)) is not None:
+        name = parent
+    return name
 
 
 def version(session: Session, version_id: str) -> DatasetVersion:
@@ -46,6 +87,21 @@ def version(session: Session, version_id: str) -> DatasetVersion:
     if found is None:
         raise NotFound(f"There is no dataset version {version_id}; build one with POST /v1/dataset-versions.")
     return found
+
+
+def trainable(version: DatasetVersion, *, allow_uncertified: bool) -> None:
+    """Raise Unprocessable unless a version may be trained on: certified, or allowed not to be, and whole."""
+    if version.takedowns:
+        raise Unprocessable(
+            f"Dataset version {version.id} holds pictures that were taken down since "
+            f"({len(version.takedowns)} take-down(s)); build a new version."
+        )
+    proof = SplitCertificate.model_validate(version.certificate)
+    if not proof.certified and not allow_uncertified:
+        raise Unprocessable(
+            f"Dataset version {version.id} is not certified: {why_uncertified(proof)}. Build a new one, or send "
+            "allow_uncertified: true; the model will say so."
+        )
 
 
 def active_id(session: Session) -> str | None:
@@ -68,6 +124,11 @@ def write_version(session: Session, result: BuildDatasetVersionResult, *, datase
             classes=list(result.classes),
             counts=result.images,
             certificate=result.certificate.model_dump(mode="json"),
+            certificate_file=result.certificate_file.model_dump(mode="json", exclude={"url"})
+            if result.certificate_file
+            else None,
+            left_out=result.left_out,
+            excluded=result.excluded,
             job_id=job_id,
         )
     )
@@ -76,6 +137,8 @@ def write_version(session: Session, result: BuildDatasetVersionResult, *, datase
 def write_model(
     session: Session, result: TrainModelResult, card: ModelCard, *, job_id: str, serve: bool
 ) -> None:
+    # A picture may have been taken down while this was training; the lock lets either see the other.
+    held = session.get_one(DatasetVersion, result.dataset_version_id, with_for_update=True)
     session.add(
         TrainedModel(
             id=result.model_id,
@@ -85,6 +148,7 @@ def write_model(
             card=card.model_dump(mode="json"),
             files=_plain(result.files),
             metrics={name: metrics.model_dump(mode="json") for name, metrics in result.metrics.items()},
+            takedowns=list(held.takedowns),
             job_id=job_id,
         )
     )

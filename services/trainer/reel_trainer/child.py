@@ -1,4 +1,4 @@
-"""Starts the training's child process and follows it; called by ``tasks``. Imports no torch."""
+"""Starts a child process of the trainer and follows it; called by ``tasks``. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from typing import Any
 
 import structlog
 
+from reel_shared.contracts import Model
 from reel_shared.errors import ReelError
-from reel_trainer.run import EXIT_FAILED, Spec
+from reel_trainer.program import EXIT_FAILED
 
 log = structlog.get_logger(__name__)
 
@@ -34,10 +35,10 @@ _TUNING = {
 }
 
 
-class TrainingFailed(ReelError):
+class ChildFailed(ReelError):
     """The child said why: with the code, the status and the retryability of its own error."""
 
-    title = "The training cannot be done"
+    title = "The work cannot be done"
 
     def __init__(self, error: Mapping[str, Any]) -> None:
         super().__init__(error["detail"])
@@ -45,19 +46,24 @@ class TrainingFailed(ReelError):
             setattr(self, name, error[name])  # of this one, not of the class
 
 
-def follow_training(
-    spec: Spec, folder: Path, *, hear: Callable[[str, dict[str, Any]], None], look: Callable[[], None]
+def follow(
+    program: str,
+    spec: Model,
+    folder: Path,
+    *,
+    hear: Callable[[str, dict[str, Any]], None],
+    look: Callable[[], None],
 ) -> None:
-    """Run the child to its end. ``hear`` gets its events, ``look`` runs twice a second; either may raise.
+    """Run the child, the module ``program``, on ``spec`` to its end.
 
-    Whatever they raise stops the child first (SIGTERM, then SIGKILL). Raises TrainingFailed with the child's
-    reason, ReelError when it died without one.
+    ``hear`` gets its events, ``look`` runs twice a second; either may raise. Whatever they raise stops the child
+    first (SIGTERM, then SIGKILL). Raises ChildFailed with the child's reason, ReelError when it died without one.
     """
-    path, story = folder / "spec.json", folder / "training.log"
+    path, story = folder / "spec.json", folder / "child.log"
     path.write_text(spec.model_dump_json())
     with story.open("wb") as stderr:
         child = subprocess.Popen(
-            [sys.executable, "-m", "reel_trainer.run", str(path)],
+            [sys.executable, "-m", program, str(path)],
             stdout=subprocess.PIPE,
             stderr=stderr,
             env={**os.environ, **_TUNING},
@@ -69,10 +75,12 @@ def follow_training(
     finally:
         _stop(child)
     if code == EXIT_FAILED and error:
-        raise TrainingFailed(error)
+        raise ChildFailed(error)
     if code:
-        log.error("training.died", code=code, story=_tail(story))
-        raise ReelError(f"The training process ended with {_meaning(code)}; the worker's log has the story.")
+        log.error("child.died", program=program, code=code, story=_tail(story))
+        raise ReelError(
+            f"The process that did the work ended with {_meaning(code)}; the worker's log has the story."
+        )
 
 
 def _listen(
@@ -82,7 +90,7 @@ def _listen(
 ) -> dict[str, Any] | None:
     """Pass events on until the child closes its output; return its error, if it told one."""
     lines: queue.Queue[bytes | None] = queue.Queue(_LINES)
-    threading.Thread(target=_read, args=(child, lines), name="training-events", daemon=True).start()
+    threading.Thread(target=_read, args=(child, lines), name="child-events", daemon=True).start()
     error = None
     while True:
         look()

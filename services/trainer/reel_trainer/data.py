@@ -65,6 +65,7 @@ def _held_back(manifest: Manifest) -> list[ManifestImage]:
         image
         for image in manifest.images
         if (image.id in valid or image.parent_id in valid)
+        and image.split != Side.PROBE
         and image.source in request.train_sources
         and (request.variants or image.variant == Variant.ORIGINAL)
     ]

@@ -1,6 +1,7 @@
-"""Metrics from logits: overall, by source, by drawing style, by class; called by ``learner`` and ``callbacks``.
+"""Metrics from logits: overall, by source, by drawing style, by class; called by ``training`` and ``callbacks``.
 
-Rows are validation originals; variants of one picture are not independent and are never counted.
+Rows are validation originals; variants of one picture are not independent and are never counted. Probe sets are
+judged apart from them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,20 @@ def evaluate(logits: Floats, rows: Sequence[ManifestImage], classes: Sequence[st
         raise ValueError(f"{len(logits)} rows of logits for {len(rows)} pictures")
     truth = np.array([classes.index(row.label) for row in rows])
     return {name: _metrics(logits[chosen], truth[chosen], classes) for name, chosen in slices(rows).items()}
+
+
+def evaluate_probes(
+    logits: Floats, rows: Sequence[ManifestImage], classes: Sequence[str]
+) -> dict[str, Metrics]:
+    """Return metrics by ``probe:<name>`` of pictures of probe sets; logits are (rows, classes)."""
+    if len(logits) != len(rows):
+        raise ValueError(f"{len(logits)} rows of logits for {len(rows)} pictures")
+    truth = np.array([classes.index(row.label) for row in rows])
+    found = {}
+    for name in sorted({row.probe for row in rows}):
+        chosen = np.array([index for index, row in enumerate(rows) if row.probe == name])
+        found[f"probe:{name}"] = _metrics(logits[chosen], truth[chosen], classes)
+    return found
 
 
 def slices(rows: Sequence[ManifestImage]) -> dict[str, npt.NDArray[np.int64]]:

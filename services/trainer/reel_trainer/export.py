@@ -36,6 +36,11 @@ class Identity(NamedTuple):
     model_id: str
     dataset_version_id: str
     weights: str
+    manifest_sha256: str = ""
+    """As it is stored; an older format's is not that of the manifest in memory."""
+    certified: bool = True
+    certificate_sha256: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class ExportFailed(ReelError):
@@ -80,7 +85,10 @@ def export(
         recipe=recipe.model_dump(mode="json"),
         weights=identity_of.weights,
         dataset_version_id=identity_of.dataset_version_id,
-        manifest_sha256=identity(manifest),
+        manifest_sha256=identity_of.manifest_sha256 or identity(manifest),
+        certified=identity_of.certified,
+        certificate_sha256=identity_of.certificate_sha256,
+        notes=list(identity_of.notes),
         precision=trained.precision,
         metrics=trained.metrics,
         held_out=not recipe.train_on_validation,

@@ -1,35 +1,24 @@
-"""The child process of a training: ``python -m reel_trainer.run SPEC.json``; started by ``tasks``.
-
-Reads files, writes files, and says on standard output how far it is, one JSON object a line. It knows no
-database, no storage and no queue, and dies with its parent.
-"""
+"""The child process of a training: ``python -m reel_trainer.run SPEC.json``; started by ``tasks``."""
 
 from __future__ import annotations
 
-import ctypes
+import hashlib
 import json
-import os
-import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import NamedTuple
 
-from pydantic import ValidationError
-
+from reel_shared import certificate as certificates
 from reel_shared import manifest as manifests
 from reel_shared.contracts import Model
 from reel_shared.cores import usable_cores
-from reel_shared.errors import ReelError, Unprocessable
+from reel_shared.errors import Unprocessable
+from reel_shared.manifest import Manifest
 from reel_trainer.leaks import certify
+from reel_trainer.program import Report, run_program
 from reel_trainer.recipe import Recipe
 
 RESULT = "result.json"
-EXIT_FAILED = 3
-EXIT_STOPPED = 143
-PROGRESS_EVERY_SECONDS = 0.25
-_PR_SET_PDEATHSIG = 1
 
 
 class Spec(Model):
@@ -46,59 +35,16 @@ class Spec(Model):
     model_id: str
     dataset_version_id: str
     weights_name: str = ""
+    certificate: Path | None = None
+    """The stored leak certificate; None for versions from before it was stored."""
+    allow_uncertified: bool = False
     threads: int | None = None
 
 
-class Stopped(Exception):
-    """SIGTERM came."""
-
-
-class Events:
-    """One JSON object a line; progress is thinned out, and every line is a point where a training may stop."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stopped = False
-        self._stream = stream
-        self._told = 0.0
-
-    def __call__(self, event: str, data: dict[str, Any]) -> None:
-        if self.stopped:
-            raise Stopped
-        now = time.monotonic()
-        if event == "progress":
-            if now - self._told < PROGRESS_EVERY_SECONDS and data["done"] < data["total"]:
-                return
-            self._told = now
-        self.write(event, data)
-
-    def write(self, event: str, data: dict[str, Any]) -> None:
-        self._stream.write(json.dumps({"event": event, **data}) + "\n")
-        self._stream.flush()
-
-
-def main(arguments: list[str]) -> int:
-    """Run one training; 0, EXIT_FAILED after one ``error`` line, or EXIT_STOPPED."""
-    _die_with_parent()
-    events = Events(_claim_stdout())
-    signal.signal(signal.SIGTERM, _stopper(events))
-    try:
-        run(_read_spec(Path(arguments[0])), events)
-    except Stopped:
-        return EXIT_STOPPED
-    except ReelError as error:
-        facts = {"code": error.code, "status": error.status, "retryable": error.retryable}
-        events.write("error", {**facts, "detail": error.detail})
-        return EXIT_FAILED
-    return 0
-
-
-def run(spec: Spec, report: Callable[[str, dict[str, Any]], None]) -> None:
+def run(spec: Spec, report: Report) -> None:
     """Train, export and write ``result.json``. Raises ReelError with the reason."""
     manifest = manifests.load(spec.manifest.read_bytes(), sha256=spec.manifest_sha256)
-    if not certify(manifest, groups=0).certified:
-        raise Unprocessable(
-            "Train and validation share scenes, lineages or near duplicates; build the version again."
-        )
+    proof = _checked(spec, manifest)
     # seconds of imports: only once there is something to train on
     import torch
 
@@ -108,7 +54,15 @@ def run(spec: Spec, report: Callable[[str, dict[str, Any]], None]) -> None:
     torch.set_num_threads(spec.threads or usable_cores())
     places = Places(spec.pictures, spec.scratch)
     trained = train_model(manifest, spec.recipe, places, weights=spec.weights, seed=spec.seed, report=report)
-    who = Identity(spec.model_id, spec.dataset_version_id, spec.weights_name or spec.weights)
+    who = Identity(
+        spec.model_id,
+        spec.dataset_version_id,
+        spec.weights_name or spec.weights,
+        manifest_sha256=spec.manifest_sha256,
+        certified=proof.certified,
+        certificate_sha256=proof.file_sha256,
+        notes=proof.notes,
+    )
     export(trained, spec.out, manifest=manifest, recipe=spec.recipe, identity_of=who)
     result = {
         "recipe": spec.recipe.name,
@@ -118,44 +72,41 @@ def run(spec: Spec, report: Callable[[str, dict[str, Any]], None]) -> None:
         "stages": [stage.model_dump() for stage in trained.stages],
         "metrics": {name: metrics.model_dump() for name, metrics in trained.metrics.items()},
         "epochs": trained.epochs,
+        "certified": proof.certified,
+        "notes": list(proof.notes),
         "seconds": trained.seconds,
     }
     (spec.out / RESULT).write_text(json.dumps(result))
 
 
-def _read_spec(path: Path) -> Spec:
-    try:
-        return Spec.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise Unprocessable(f"The training's specification cannot be read: {error.strerror}.") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+class _Proof(NamedTuple):
+    certified: bool
+    file_sha256: str | None
+    notes: tuple[str, ...]
+
+
+def _checked(spec: Spec, manifest: Manifest) -> _Proof:
+    """Check the stored certificate and the split itself once more, by the code of today.
+
+    Raises Corrupt when certificate and manifest do not belong together, Unprocessable for a split that leaks unless
+    that is allowed.
+    """
+    file_sha256, stored = None, True
+    if spec.certificate is not None:
+        data = spec.certificate.read_bytes()
+        stored = certificates.verify(data, manifest_sha256=spec.manifest_sha256).certified
+        file_sha256 = hashlib.sha256(data).hexdigest()
+    found = certify(manifest, manifest_sha256=spec.manifest_sha256).summary
+    if found.certified and stored:
+        return _Proof(True, file_sha256, ())
+    why = certificates.why_uncertified(found)
+    if not spec.allow_uncertified:
         raise Unprocessable(
-            f"The training's specification is wrong: {where or 'it'}: {first['msg']}."
-        ) from error
-
-
-def _claim_stdout() -> TextIO:
-    """Keep standard output for events alone: whatever a library prints goes to standard error."""
-    stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return stream
-
-
-def _stopper(events: Events) -> Callable[[int, Any], None]:
-    def stop(_signal: int, _frame: Any) -> None:
-        events.stopped = True
-
-    return stop
-
-
-def _die_with_parent() -> None:
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the request was made
-        os._exit(EXIT_STOPPED)
+            f"The dataset version is not certified: {why}. Build it again, or send allow_uncertified: true."
+        )
+    note = f"Trained on an uncertified dataset version, as was asked for: {why}. Its metrics flatter it."
+    return _Proof(False, file_sha256, (note,))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_program(sys.argv[1:], Spec, run))

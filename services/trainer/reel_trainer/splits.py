@@ -1,4 +1,4 @@
-"""Splits a dataset by whole groups (scene, lineage, near duplicates), stratified by class and source.
+"""Splits a dataset by whole groups, stratified by class and source, around pins, probe sets and gaps in time.
 
 Called by ``versions``. The split looks at every original whatever the request filters, so models trained on
 different sources are judged on the same validation pictures.
@@ -6,167 +6,239 @@ different sources are judged on the same validation pictures.
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from reel_shared.contracts import BuildDatasetVersionRequest, Variant
+from reel_shared.contracts.versions import GREY
+from reel_shared.errors import Unprocessable
 from reel_shared.manifest import ManifestImage, Side
+from reel_trainer.choice import Choice
+from reel_trainer.groups import group
+from reel_trainer.pins import Pin, agreed, covered
 
-Cell = tuple[str, str]
-"""A class and a source; each is given its share of validation pictures."""
-
-BLOCK = 512
 FEW_GROUPS = 3
+FILTERED, PINNED = "filtered", "pinned"
+NEAR_IN_TIME, WITH_PROBE, OF_HELD_OUT = "near-in-time", "with-probe", "of-held-out"
+"""Why a picture is excluded: by the request, by a pin, a frame too near to a held-out one, in one group with a
+picture of a probe set, a variant of a held-out original."""
+GONE = frozenset({PINNED, WITH_PROBE})
+"""Reasons that a version built upon another one decides anew."""
+
+
+@dataclass(frozen=True)
+class Place:
+    side: Side
+    reason: str = ""
+    probe: str = ""
 
 
 @dataclass(frozen=True)
 class Split:
-    sides: dict[str, Side]
-    """Picture id -> side."""
+    places: dict[str, Place]
+    """Picture id -> where it lies."""
+    group_of: dict[str, str]
+    """Original -> the first picture of its group, for groups of two or more."""
     groups: int
     warnings: list[str] = field(default_factory=list)
 
 
-def split(images: Sequence[ManifestImage], request: BuildDatasetVersionRequest) -> Split:
-    """Give each picture its side; the same pictures and seed give the same one in whatever order they come."""
+def split(
+    images: Sequence[ManifestImage],
+    request: BuildDatasetVersionRequest,
+    *,
+    pins: Sequence[Pin] = (),
+    base: Mapping[str, Place] | None = None,
+) -> Split:
+    """Give each picture its side; the same pictures and seed give the same one in whatever order they come.
+
+    Args:
+        base: where the originals of an earlier version lie; its groups keep their sides.
+
+    Raises:
+        Unprocessable: pins contradict, or a class has too few groups and that is to be refused.
+    """
     originals = sorted((image for image in images if image.variant == Variant.ORIGINAL), key=lambda i: i.id)
-    groups = group(originals, near_distance=request.near_distance)
-    chosen = _Choice(groups, request)
-    valid = {image.id for number in chosen.run() for image in groups[number]}
-    return Split(_sides(images, valid, request), len(groups), chosen.warnings())
+    probes = probe_names(originals, request)
+    connected = group(originals, near_distance=request.near_distance, match_inverted=request.match_inverted)
+    groups = connected
+    if request.strategy == "random":
+        # every picture on its own: what the article's author did first, and what the leak gap is measured against
+        groups, pins = [[image] for image in originals], ()
+    plan = _Plan(groups, probes, pins, base or {})
+    chosen = Choice(
+        plan.free_of_probes(),
+        valid_fraction=request.valid_fraction,
+        seed=request.seed,
+        valid=plan.numbers(Side.VALID),
+        train=plan.numbers(Side.TRAIN),
+    )
+    valid = chosen.run()
+    few = _few_groups(chosen, plan.labels, refuse=request.few_groups == "refuse")
+    held: dict[str, Place] = {}
+    for number, members in enumerate(groups):
+        place = plan.settled.get(number, Place(Side.TRAIN))
+        if number in valid:
+            place = Place(Side.VALID)
+        for image in members:
+            name = probes.get(image.id)
+            held[image.id] = Place(Side.PROBE, probe=name) if name else place
+    if request.strategy == "groups":
+        _keep_the_gap(originals, held, request.min_gap_seconds)
+    return Split(
+        places=_places(images, held, request),
+        group_of={image.id: members[0].id for members in connected if len(members) > 1 for image in members},
+        groups=len(connected),
+        warnings=[*few, *plan.warnings],
+    )
 
 
-def group(originals: Sequence[ManifestImage], *, near_distance: int) -> list[list[ManifestImage]]:
-    """Return the sets that must not be divided: same scene, or linked by pHashes within ``near_distance``."""
-    parents = list(range(len(originals)))
-
-    def find(at: int) -> int:
-        while parents[at] != at:
-            parents[at] = parents[parents[at]]
-            at = parents[at]
-        return at
-
-    first: dict[tuple[str, str | None], int] = {}
-    for index, image in enumerate(originals):
-        for key in (("scene", image.scene), ("file", image.sha256), ("phash", image.phash)):
-            if key[1] is not None:
-                parents[find(index)] = find(first.setdefault(key, index))
-    # equal hashes are joined already: only one of each goes into the comparison of all pairs
-    distinct = [index for (kind, _), index in first.items() if kind == "phash"]
-    for one, other in near_pairs(hashes([originals[index] for index in distinct]), near_distance):
-        parents[find(distinct[one])] = find(distinct[other])
-    members: dict[int, list[ManifestImage]] = defaultdict(list)
-    for index, image in enumerate(originals):
-        members[find(index)].append(image)
-    return sorted(members.values(), key=lambda images: images[0].id)
+def probe_names(originals: Sequence[ManifestImage], request: BuildDatasetVersionRequest) -> dict[str, str]:
+    """Return original -> the probe set it belongs to: the one it was collected for, or the first that it fits."""
+    found = {}
+    for image in originals:
+        for probe in request.probes:
+            if image.probe:
+                break
+            wanted = (probe.source, probe.style, probe.label)
+            facts = (image.source, image.style, image.label)
+            if all(one is None or one == fact for one, fact in zip(wanted, facts, strict=True)):
+                found[image.id] = probe.name
+                break
+        if image.probe:
+            found[image.id] = image.probe
+    return found
 
 
-def hashes(images: Sequence[ManifestImage]) -> npt.NDArray[np.uint64]:
-    return np.array([int(image.phash, 16) for image in images], dtype=np.uint64)
+class _Plan:
+    """What is settled before anything is chosen: by pins, by probe sets, by an earlier version; in this order."""
+
+    def __init__(
+        self,
+        groups: list[list[ManifestImage]],
+        probes: dict[str, str],
+        pins: Sequence[Pin],
+        base: Mapping[str, Place],
+    ) -> None:
+        self.groups, self.probes = groups, probes
+        self.labels = sorted({i.label for members in groups for i in members if i.id not in probes})
+        pinned = covered(pins, [image for members in groups for image in members])
+        self.warnings = [f"{pin} covers no picture" for pin in pins if pin not in _all(pinned)]
+        self.settled: dict[int, Place] = {}
+        moved = 0
+        for number, members in enumerate(groups):
+            place = self._place(members, agreed(members, pinned))
+            if place is None:
+                stood = {p.side for i in members if (p := base.get(i.id)) and i.id not in probes}
+                if stood:
+                    moved += len(stood) > 1
+                    place = Place(Side.TRAIN if Side.TRAIN in stood else Side.VALID)
+            if place is not None:
+                self.settled[number] = place
+        if moved:
+            self.warnings.append(
+                f"{moved} group(s) of the base version's train and validation hang together now and train"
+            )
+
+    def numbers(self, side: Side) -> set[int]:
+        return {number for number, place in self.settled.items() if place.side == side}
+
+    def free_of_probes(self) -> list[list[ManifestImage]]:
+        """The groups as they count towards the shares: without probe pictures, and empty where excluded."""
+        barred = self.numbers(Side.EXCLUDED)
+        return [
+            [] if number in barred else [image for image in members if image.id not in self.probes]
+            for number, members in enumerate(self.groups)
+        ]
+
+    def _place(self, members: Sequence[ManifestImage], pin: Pin | None) -> Place | None:
+        probe = next((image for image in members if image.id in self.probes), None)
+        if probe is not None and pin is not None and pin.side == "train":
+            raise Unprocessable(
+                f"The {pin} cannot be kept: picture {probe.id} of the probe set "
+                f"{self.probes[probe.id]!r} hangs together with it, and nothing of a probe set enters training. "
+                "Remove the pin or the probe set."
+            )
+        if pin is not None:
+            side = Side(pin.side)
+            return Place(side, PINNED if side == Side.EXCLUDED else "")
+        return Place(Side.EXCLUDED, WITH_PROBE) if probe is not None else None
 
 
-def near_pairs(codes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:
-    """Yield every pair (i < j) within ``distance`` bits: exact, in blocks, 20,000 codes in about a second."""
-    for start in range(0, len(codes), BLOCK):
-        block = codes[start : start + BLOCK]
-        near = np.bitwise_count(block[:, None] ^ codes[None, start:]) <= distance
-        for row, column in zip(*np.nonzero(np.triu(near, k=1)), strict=True):
-            yield start + int(row), start + int(column)
+def _all(pinned: dict[str, list[Pin]]) -> set[Pin]:
+    return {pin for pins in pinned.values() for pin in pins}
 
 
-class _Choice:
-    """Chooses validation groups: greedily towards each cell's target, then repaired where a class lacks a side."""
-
-    def __init__(self, groups: list[list[ManifestImage]], request: BuildDatasetVersionRequest) -> None:
-        self.sizes: list[Counter[Cell]] = [Counter((i.label, i.source.value) for i in g) for g in groups]
-        self.labels: list[set[str]] = [{i.label for i in g} for g in groups]
-        total: Counter[Cell] = sum(self.sizes, Counter())
-        self.target = {cell: max(1, round(request.valid_fraction * n)) for cell, n in total.items()}
-        self.group_count = Counter(label for labels in self.labels for label in labels)
-        self.cell_count: Counter[Cell] = Counter(cell for sizes in self.sizes for cell in sizes)
-        self.order = sorted(range(len(groups)), key=lambda n: _shuffled(request.seed, groups[n][0].id))
-        self.chosen: set[int] = set()
-        self.taken: Counter[Cell] = Counter()
-        self.taken_groups: Counter[Cell] = Counter()
-        self.taken_labels: Counter[str] = Counter()
-
-    def run(self) -> set[int]:
-        for number in self.order:
-            if self._gain(number) > 0 and self._leaves_train(number):
-                self._take(number)
-        for cell in sorted(self.target):
-            if not self.taken[cell] and self.cell_count[cell] > 1:
-                self._repair(cell)
-        return self.chosen
-
-    def warnings(self) -> list[str]:
-        found = []
-        for label, count in sorted(self.group_count.items()):
-            if count < FEW_GROUPS:
-                found.append(
-                    f"class {label} has {count} independent group(s) of pictures; its accuracy says little"
-                )
-            if not self.taken_labels[label]:
-                found.append(f"class {label} has no validation picture: all of it hangs together")
-        return found
-
-    def _gain(self, number: int) -> int:
-        """By how many pictures the cells come nearer to their targets, all together."""
-        return sum(
-            abs(self.target[cell] - self.taken[cell]) - abs(self.target[cell] - self.taken[cell] - count)
-            for cell, count in self.sizes[number].items()
+def _few_groups(choice: Choice, labels: list[str], *, refuse: bool) -> list[str]:
+    few = {label: n for label in labels if (n := choice.group_count[label]) < FEW_GROUPS}
+    if few and refuse:
+        named = ", ".join(f"{label} ({count})" for label, count in few.items())
+        raise Unprocessable(
+            f"Too few independent groups of pictures, fewer than {FEW_GROUPS}: {named}. Add scenes or pictures from "
+            "other pages to these classes, or build with few_groups: warn."
         )
-
-    def _leaves_train(self, number: int) -> bool:
-        """Whether every class and cell of the group keeps a group to train on, where it has more than one."""
-        return all(
-            self.group_count[label] - self.taken_labels[label] > 1 for label in self.labels[number]
-        ) and all(
-            self.cell_count[cell] - self.taken_groups[cell] > 1 or self.cell_count[cell] == 1
-            for cell in self.sizes[number]
-        )
-
-    def _repair(self, cell: Cell) -> None:
-        """Give an empty cell the group that costs the other cells least."""
-        candidates = [n for n in self.order if cell in self.sizes[n] and self._leaves_train(n)]
-        if candidates:
-            self._take(max(candidates, key=self._gain))
-
-    def _take(self, number: int) -> None:
-        self.chosen.add(number)
-        self.taken.update(self.sizes[number])
-        self.taken_groups.update(self.sizes[number].keys())
-        self.taken_labels.update(self.labels[number])
+    found = []
+    for label in labels:
+        if label in few:
+            found.append(
+                f"class {label} has {few[label]} independent group(s) of pictures; its accuracy says little"
+            )
+        if not choice.taken_labels[label]:
+            found.append(f"class {label} has no validation picture: all of it hangs together")
+    return found
 
 
-def _sides(
-    images: Sequence[ManifestImage], valid: set[str], request: BuildDatasetVersionRequest
-) -> dict[str, Side]:
+def _keep_the_gap(originals: Sequence[ManifestImage], held: dict[str, Place], gap: float) -> None:
+    """Exclude training frames less than ``gap`` seconds from a held-out frame of the same film, in place."""
+    times: dict[str, list[float]] = defaultdict(list)
+    for image in originals:
+        if held[image.id].side in (Side.VALID, Side.PROBE) and image.time_seconds is not None:
+            times[image.movie_id or ""].append(image.time_seconds)
+    ordered = {movie: np.sort(np.array(found)) for movie, found in times.items()}
+    for image in originals:
+        moments = ordered.get(image.movie_id or "")
+        if moments is not None and image.time_seconds is not None and held[image.id].side == Side.TRAIN:
+            after = int(np.searchsorted(moments, image.time_seconds))
+            around = moments[max(0, after - 1) : after + 1]
+            if float(np.abs(around - image.time_seconds).min()) < gap:
+                held[image.id] = Place(Side.EXCLUDED, NEAR_IN_TIME)
+
+
+def _places(
+    images: Sequence[ManifestImage], held: dict[str, Place], request: BuildDatasetVersionRequest
+) -> dict[str, Place]:
     by_id = {image.id: image for image in images}
-    sides = {}
+    places = {}
     for image in images:
-        if image.id in valid:
-            sides[image.id] = Side.VALID
+        place = held[root(image, by_id).id]
+        altered = image.variant != Variant.ORIGINAL
+        if altered and place.side in (Side.VALID, Side.PROBE):
+            grey = request.grey_probe and place.side == Side.VALID and image.variant == Variant.GRAYSCALE
+            place = Place(Side.PROBE, probe=GREY) if grey else Place(Side.EXCLUDED, OF_HELD_OUT)
+        elif place.side == Side.TRAIN and (
+            image.source not in request.train_sources or (altered and not request.variants)
+        ):
+            place = Place(Side.EXCLUDED, FILTERED)
+        places[image.id] = place
+    return places
+
+
+def standing(images: Sequence[ManifestImage]) -> dict[str, Place]:
+    """Return where the originals of an earlier version lie, as ``base`` of a new one: those that its request or the
+    gap excluded belong to its training side; what a pin or a probe set decided is open again."""
+    found = {}
+    for image in images:
+        if image.variant != Variant.ORIGINAL or image.split == Side.PROBE or image.reason in GONE:
             continue
-        wanted = image.source in request.train_sources and (
-            request.variants or image.variant == Variant.ORIGINAL
-        )
-        barred = root(image, by_id).id in valid
-        sides[image.id] = Side.TRAIN if wanted and not barred else Side.EXCLUDED
-    return sides
+        found[image.id] = Place(Side.VALID if image.split == Side.VALID else Side.TRAIN)
+    return found
 
 
-def root(image: ManifestImage, by_id: dict[str, ManifestImage]) -> ManifestImage:
+def root(image: ManifestImage, by_id: Mapping[str, ManifestImage]) -> ManifestImage:
     """Follow the lineage up to the original."""
     while image.parent_id is not None:
         image = by_id[image.parent_id]
     return image
-
-
-def _shuffled(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{name}".encode()).digest()

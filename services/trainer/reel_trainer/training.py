@@ -14,11 +14,11 @@ import torch
 from fastai.torch_core import set_seed
 
 from reel_shared.contracts import Metrics, StageResult
-from reel_shared.manifest import Manifest
+from reel_shared.manifest import Manifest, ManifestImage, Side
 from reel_trainer.cache import PictureCache, Pixels, build_cache
 from reel_trainer.callbacks import BatchProgress, EpochRow, EpochRows, Report
 from reel_trainer.data import Loaders, Normalize, PictureLoader, Rows, augmentation, choose_rows
-from reel_trainer.evaluation import Floats, evaluate
+from reel_trainer.evaluation import Floats, evaluate, evaluate_probes
 from reel_trainer.learner import (
     Network,
     Precision,
@@ -43,7 +43,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Trained:
-    """``logits`` are those of the validation pictures at the last size, in fp32; ``samples`` the first of them."""
+    """``logits`` are those of ``valid``, the validation pictures, at the last size, in fp32; ``samples`` the first."""
 
     network: Network
     precision: Precision
@@ -51,6 +51,7 @@ class Trained:
     stages: list[StageResult]
     epochs: list[EpochRow]
     metrics: dict[str, Metrics]
+    valid: list[ManifestImage]
     logits: Floats
     samples: Pixels
     seconds: float
@@ -89,7 +90,8 @@ def train_model(
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         stages=run.stages,
         epochs=run.epochs,
-        metrics=evaluate(logits, rows.valid, manifest.classes),
+        metrics=evaluate(logits, rows.valid, manifest.classes) | run.judge_probes(manifest.on(Side.PROBE)),
+        valid=rows.valid,
         logits=logits,
         samples=loader.cache.squares(range(min(VALID_BATCH, len(rows.valid)))),
         seconds=time.perf_counter() - started,
@@ -137,6 +139,22 @@ class _Run:
         self.stages.append(result)
         self.epochs += table.rows
         self.report("stage", result.model_dump())
+
+    def judge_probes(self, rows: list[ManifestImage]) -> dict[str, Metrics]:
+        """Return metrics of the probe sets at the last stage's size; empty without any."""
+        if not rows:
+            return {}
+        size = self.recipe.stages[-1].size
+        path = self.places.scratch / "probe.u8"
+        tick = self._tick("probe", len(rows), size)
+        loader = PictureLoader(
+            build_cache(rows, self.places.pictures, path, side=size, roomy=False, tick=tick),
+            rows_labels(rows, self.classes),
+            Normalize.of(self.network.stats, self.device),
+            batch_size=VALID_BATCH,
+            device=self.device,
+        )
+        return evaluate_probes(predict(self.network.model, loader), rows, self.classes)
 
     def loaders(self, stage: Stage) -> Loaders:
         """Return the stage's batches; pictures of a size that the stage before had are not decoded again."""

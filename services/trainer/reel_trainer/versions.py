@@ -2,43 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from reel_shared.contracts import BuildDatasetVersionRequest, SplitCertificate
+from reel_shared.certificate import LeakCertificate
+from reel_shared.contracts import BuildDatasetVersionRequest, Variant
 from reel_shared.errors import Unprocessable
-from reel_shared.manifest import Manifest, ManifestImage
+from reel_shared.manifest import Manifest, ManifestImage, ManifestPin, Side
 from reel_trainer.leaks import certify
-from reel_trainer.splits import split
+from reel_trainer.pins import Pin
+from reel_trainer.splits import Split, probe_names, split, standing
+
+NO_CLASS = "probe-without-class"
+"""Pictures of a probe set that show what is no class: nothing is trained on it, so nothing can be judged by it."""
+
+
+class Built(NamedTuple):
+    manifest: Manifest
+    certificate: LeakCertificate
+    left_out: dict[str, int]
+    """Originals that are not in the manifest, by state or reason."""
 
 
 def build_dataset_version(
-    images: Sequence[ManifestImage], request: BuildDatasetVersionRequest
-) -> tuple[Manifest, SplitCertificate]:
+    images: Sequence[ManifestImage],
+    request: BuildDatasetVersionRequest,
+    *,
+    pins: Sequence[Pin] = (),
+    base: Manifest | None = None,
+    left_out: Mapping[str, int] | None = None,
+) -> Built:
     """Return the manifest and its certificate. Raises Unprocessable when there is nothing to learn from.
 
     Variants whose original is not among ``images`` are left out: their lineage cannot be kept on one side.
+    ``left_out`` counts by state what the caller did not pass on; it is returned with what is left out here.
     """
+    counted = Counter(left_out or {})
     known = {image.id for image in images}
     whole = [image for image in images if image.parent_id is None or image.parent_id in known]
-    classes = sorted({image.label for image in whole if image.parent_id is None})
-    if not classes:
-        raise Unprocessable(f"Dataset {request.dataset!r} has no pictures yet; ingest films or web pictures.")
-    if len(classes) < 2:
-        raise Unprocessable(
-            f"Dataset {request.dataset!r} has only the class {classes[0]!r}; a classifier needs two or more."
-        )
-    found = split(whole, request)
+    originals = [image for image in whole if image.variant == Variant.ORIGINAL]
+    probes = probe_names(originals, request)
+    classes = sorted({image.label for image in originals if image.id not in probes})
+    foreign = {image.id for image in originals if image.label not in classes}
+    if foreign:
+        counted[NO_CLASS] += len(foreign)
+        whole = [image for image in whole if image.label in classes]
+    _enough(classes, request, counted)
+    if base is not None:
+        _fits(base, request)
+    found = split(whole, request, pins=pins, base=standing(base.images) if base else None)
     manifest = Manifest(
         dataset=request.dataset,
         classes=classes,
         request=request,
-        images=[image.model_copy(update={"split": found.sides[image.id]}) for image in whole],
+        pins=_pins(pins, originals),
+        images=[_placed(image, found) for image in whole],
     )
-    certificate = certify(manifest, groups=found.groups, warnings=found.warnings + _lacking(manifest))
-    return manifest, certificate
+    warnings = [*found.warnings, *_lacking(manifest), *_waiting(counted)]
+    certificate = certify(manifest, groups=found.groups, warnings=warnings)
+    return Built(manifest, certificate, dict(sorted(counted.items())))
+
+
+def _enough(classes: list[str], request: BuildDatasetVersionRequest, left_out: Counter[str]) -> None:
+    other = sum(left_out.values())
+    aside = f" ({other} more take no part)" if other else ""
+    if not classes:
+        raise Unprocessable(
+            f"Dataset {request.dataset!r} has no pictures yet{aside}; ingest films or web pictures."
+        )
+    if len(classes) < 2:
+        raise Unprocessable(
+            f"Dataset {request.dataset!r} has only the class {classes[0]!r}{aside}; a classifier needs two or more."
+        )
+
+
+def _fits(base: Manifest, request: BuildDatasetVersionRequest) -> None:
+    if base.dataset != request.dataset:
+        raise Unprocessable(
+            f"The base version is of the dataset {base.dataset!r}, not of {request.dataset!r}."
+        )
+    if base.request.strategy != "groups":
+        raise Unprocessable(
+            "The base version was split at random; there are no groups whose sides could be kept."
+        )
+
+
+def _placed(image: ManifestImage, found: Split) -> ManifestImage:
+    place = found.places[image.id]
+    facts = {"split": place.side, "reason": place.reason, "probe": place.probe}
+    return image.model_copy(update={**facts, "group": found.group_of.get(image.id, "")})
+
+
+def _pins(pins: Sequence[Pin], originals: Sequence[ManifestImage]) -> list[ManifestPin]:
+    return [
+        ManifestPin(id=pin.id, side=pin.side, of=pin.of, images=sum(pin.covers(image) for image in originals))
+        for pin in sorted(pins, key=lambda pin: pin.id)
+    ]
 
 
 def _lacking(manifest: Manifest) -> list[str]:
-    counts = manifest.counts()
-    in_train = {label for by_class in counts.get("train", {}).values() for label in by_class}
-    return [f"class {label} has no training picture" for label in manifest.classes if label not in in_train]
+    """Return a sentence on each class that nothing teaches, on probe sets without pictures and a gap that costs."""
+    found = []
+    trained = {image.label for image in manifest.on(Side.TRAIN)}
+    found += [f"class {label} has no training picture" for label in manifest.classes if label not in trained]
+    filled = {image.probe for image in manifest.on(Side.PROBE)}
+    for probe in manifest.request.probes:
+        if probe.name not in filled:
+            found.append(f"no picture fits the probe set {probe.name}")
+    if manifest.request.grey_probe and "grey" not in filled:
+        found.append(
+            "no validation picture has a grayscale variant for the probe set grey; make variants first"
+        )
+    return found
+
+
+def _waiting(left_out: Counter[str]) -> list[str]:
+    count = left_out["quarantined"]
+    return [f"{count} quarantined picture(s) wait for a person and take no part"] if count else []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reel_shared.manifest import Side, identity, to_bytes
 from reel_shared.model_card import load_model_card
-from reel_trainer.run import EXIT_FAILED, EXIT_STOPPED
+from reel_trainer.program import EXIT_FAILED, EXIT_STOPPED
 
 STAGE = {"size": 48, "batch_size": 16, "frozen": True, "train_bn": False, "lr_max": 1e-2}
 
@@ -76,7 +76,7 @@ def test_leaking_manifest_is_not_trained_on(shapes, recipe, tmp_path) -> None:
     leaking = manifest.model_copy(update={"images": images})
     code, events, err = finish(spec(shapes, recipe, tmp_path, manifest=leaking))
     assert code == EXIT_FAILED, err
-    assert "share scenes" in events[0]["detail"]
+    assert "share 1 scene(s)" in events[0]["detail"]
 
 
 def test_altered_manifest_and_bad_specs(shapes, recipe, tmp_path) -> None:

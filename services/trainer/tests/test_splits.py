@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +13,6 @@ from reel_shared.contracts import BuildDatasetVersionRequest, Source
 from reel_shared.errors import Unprocessable
 from reel_shared.manifest import Manifest, ManifestImage, Side, identity
 from reel_trainer.leaks import certify
-from reel_trainer.splits import near_pairs
 from reel_trainer.versions import build_dataset_version
 
 
@@ -81,7 +79,7 @@ def messy(draw: st.DrawFn) -> list[ManifestImage]:
 @given(messy(), st.integers(0, 3), st.sampled_from([0.1, 0.2, 0.5]))
 def test_nothing_is_shared_whatever_comes(images: list[ManifestImage], seed: int, fraction: float) -> None:
     request = BuildDatasetVersionRequest(seed=seed, valid_fraction=fraction)
-    manifest, certificate = build_dataset_version(images, request)
+    manifest, certificate, _ = build_dataset_version(images, request)
     assert certificate.certified, certificate
     assert len(manifest.images) == len(images)
     trained = {image.label for image in manifest.on(Side.TRAIN)}
@@ -122,8 +120,8 @@ def test_few_groups_are_told_and_never_empty_a_class() -> None:
         *(picture(f"k{n}", label="kiki", scene="kiki:1") for n in range(10)),
         *(picture(f"h{n}", label="howl", scene=f"howl:{n}") for n in range(2)),
     ]
-    manifest, certificate = build_dataset_version(images, BuildDatasetVersionRequest())
-    text = " / ".join(certificate.warnings)
+    manifest, certificate, _ = build_dataset_version(images, BuildDatasetVersionRequest())
+    text = " / ".join(certificate.summary.warnings)
     assert "class kiki has 1 independent" in text
     assert "class kiki has no validation picture" in text
     assert "class howl has 2 independent" in text
@@ -139,19 +137,6 @@ def test_too_little_is_refused() -> None:
         build(dataset(classes=1))
 
 
-def test_near_pairs_equal_the_naive_loop() -> None:
-    codes = np.random.default_rng(1).integers(0, 2**64, 700, dtype=np.uint64)
-    codes[600:] = codes[:100] ^ np.uint64(0b10101)
-    naive = {
-        (i, j)
-        for i in range(700)
-        for j in range(i + 1, 700)
-        if (int(codes[i]) ^ int(codes[j])).bit_count() <= 20
-    }
-    assert set(near_pairs(codes, 20)) == naive
-    assert len(set(near_pairs(codes, 3))) == 100
-
-
 def moved(manifest: Manifest, name: str, side: Side) -> Manifest:
     images = [i.model_copy(update={"split": side}) if i.id == name else i for i in manifest.images]
     return manifest.model_copy(update={"images": images})
@@ -159,22 +144,22 @@ def moved(manifest: Manifest, name: str, side: Side) -> Manifest:
 
 def test_planted_leaks_are_found() -> None:
     manifest = build(dataset())
-    assert certify(manifest, groups=1).certified
+    assert certify(manifest).certified
 
     held = next(image for image in manifest.on(Side.VALID) if image.scene)
-    leak = certify(moved(manifest, held.id, Side.TRAIN), groups=1)
+    leak = certify(moved(manifest, held.id, Side.TRAIN)).summary
     assert (leak.certified, leak.shared_scenes) == (False, 1)
 
     variant = next(i for i in manifest.images if i.parent_id in valid_ids(manifest))
-    leak = certify(moved(manifest, variant.id, Side.TRAIN), groups=1)
+    leak = certify(moved(manifest, variant.id, Side.TRAIN)).summary
     assert (leak.certified, leak.shared_lineages) == (False, 1)
 
-    leak = certify(moved(manifest, variant.id, Side.VALID), groups=1)
+    leak = certify(moved(manifest, variant.id, Side.VALID)).summary
     assert not leak.certified
     assert "variant(s) lie in validation" in leak.warnings[0]
 
     web = next(image for image in manifest.on(Side.VALID) if image.source == "web")
     near = f"{int(web.phash, 16) ^ 0b111:016x}"
     twin = picture("twin", label=web.label, source="web", phash=near, split="train")
-    leak = certify(manifest.model_copy(update={"images": [*manifest.images, twin]}), groups=1)
+    leak = certify(manifest.model_copy(update={"images": [*manifest.images, twin]})).summary
     assert (leak.certified, leak.near_duplicates_across, leak.nearest_distance_across) == (False, 1, 3)

@@ -31,7 +31,8 @@ from reel_shared.model_card import load_model_card
 from reel_shared.runner import run_job
 from reel_shared.security import create_key
 from reel_trainer import api, recipe, tasks
-from reel_trainer.child import TrainingFailed
+from reel_trainer.child import ChildFailed
+from reel_trainer.tasks import trainings
 
 pytestmark = pytest.mark.servers
 FUNCTIONS = {BUILD_DATASET_VERSION.name: tasks.build_dataset_version, TRAIN_MODEL.name: tasks.train_model}
@@ -107,7 +108,7 @@ def quick(monkeypatch):
             "stages": [{"name": "h", "epochs": epochs, **STAGE}]
         }
         made = recipe.Recipe.model_validate(facts)
-        monkeypatch.setattr(tasks, "load_recipe", lambda name: made)
+        monkeypatch.setattr(trainings, "load_recipe", lambda name: made)
 
     return make
 
@@ -190,6 +191,7 @@ def test_refusals_before_a_job_is_made(client, dataset) -> None:
         "article",
         "article-final",
         "demo",
+        "leak-gap",
     }
 
 
@@ -267,10 +269,10 @@ def test_a_training_that_still_imports_torch_is_canceled_at_once(client, dataset
 def test_a_childs_error_keeps_its_status_and_may_be_tried_again() -> None:
     away = Unavailable("The weights cannot be downloaded.")
     said = {"code": away.code, "status": away.status, "retryable": away.retryable, "detail": away.detail}
-    error = TrainingFailed(said)
-    assert error.problem() == {**away.problem(), "title": TrainingFailed.title}
+    error = ChildFailed(said)
+    assert error.problem() == {**away.problem(), "title": ChildFailed.title}
     assert error.retryable
-    assert not TrainingFailed.retryable
+    assert not ChildFailed.retryable
 
 
 def test_draining_gives_the_job_back(client, dataset, quick, reel, monkeypatch) -> None:

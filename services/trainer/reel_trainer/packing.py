@@ -1,0 +1,128 @@
+"""Writes a dataset version as a zip that other tools read as it is; called by the ``export_dataset`` task.
+
+One folder a side and in it one a class is what fastai and torchvision call image folders; with ``metadata.csv``
+in each it is a Hugging Face ``imagefolder``; ``images.csv`` lists everything for whoever reads tables.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from reel_shared import manifest as manifests
+from reel_shared.contracts import Variant
+from reel_shared.manifest import Manifest, ManifestImage, Side
+
+COLUMNS = (
+    "id", "label", "source", "variant", "parent_id", "style", "movie_id", "scene", "time_seconds", "frame_index",
+    "group", "width", "height", "sha256", "phash", "title", "creator", "licence", "licence_url", "attribution",
+    "page_url", "url", "provider",
+)  # fmt: skip
+README = """# {dataset}, version {version}
+
+{images} pictures of {classes} classes. `train/`, `valid/` and each `probe-…/` hold a folder a class; no scene, no
+picture and no copy of one lies in two of them. `images.csv` lists every picture with its licence and where it comes
+from; `manifest.json` is the version as Reelsight keeps it.
+
+With fastai:
+
+    from fastai.vision.all import *
+    data = ImageDataLoaders.from_folder("{dataset}", train="train", valid="valid", item_tfms=Resize(300, method="crop"))
+
+With Hugging Face datasets:
+
+    load_dataset("imagefolder", data_dir="{dataset}")
+
+Each picture keeps the licence of its source; see the column `licence`, and name the creators as it asks.
+"""
+
+
+def folder_of(image: ManifestImage) -> str | None:
+    """Return the folder of a picture's side; None for one that is on no side."""
+    if image.split == Side.EXCLUDED:
+        return None
+    return f"probe-{image.probe}" if image.split == Side.PROBE else image.split.value
+
+
+def chosen(manifest: Manifest, *, variants: bool) -> list[ManifestImage]:
+    """Return the pictures that an export holds."""
+    return [
+        image
+        for image in manifest.images
+        if image.split != Side.EXCLUDED and (variants or image.variant == Variant.ORIGINAL)
+    ]
+
+
+def file_name(image: ManifestImage) -> str:
+    """Return a picture's name in the archive: side, class, id."""
+    return f"{folder_of(image)}/{image.label}/{image.id}{PurePosixPath(image.key).suffix}"
+
+
+def pack(
+    manifest: Manifest,
+    images: list[ManifestImage],
+    path: Path,
+    *,
+    version_id: str,
+    read: Callable[[ManifestImage], Iterator[bytes]] | None,
+    tick: Callable[[int], None],
+) -> dict[str, int]:
+    """Write the archive and return how many pictures lie in each folder.
+
+    ``read`` gives a picture's bytes in parts; None leaves the pictures out. ``tick`` hears how many are done.
+    Pictures are stored uncompressed, with a fixed date, so that the same version gives the same bytes.
+    """
+    folders = sorted({folder for image in images if (folder := folder_of(image)) is not None})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        about = README.format(
+            dataset=manifest.dataset, version=version_id, images=len(images), classes=len(manifest.classes)
+        )
+        _add(archive, "README.md", about.encode())
+        _add(archive, "manifest.json", manifests.to_bytes(manifest))
+        _add(archive, "images.csv", _table(images, prefix="", with_split=True))
+        for folder in folders:
+            inside = [image for image in images if folder_of(image) == folder]
+            _add(archive, f"{folder}/metadata.csv", _table(inside, prefix=f"{folder}/", with_split=False))
+        for done, image in enumerate(images if read else [], start=1):
+            assert read is not None
+            with archive.open(_member(file_name(image)), "w") as file:
+                for part in read(image):
+                    file.write(part)
+            tick(done)
+    return dict(sorted(Counter(folder_of(image) or "" for image in images).items()))
+
+
+def _table(images: list[ManifestImage], *, prefix: str, with_split: bool) -> bytes:
+    text = io.StringIO()
+    first = ["file_name", *(["split", "is_valid"] if with_split else [])]
+    writer = csv.DictWriter(text, [*first, *COLUMNS], lineterminator="\n")
+    writer.writeheader()
+    for image in images:
+        row: dict[str, Any] = {name: _cell(getattr(image, name)) for name in COLUMNS}
+        row["file_name"] = file_name(image).removeprefix(prefix)
+        if with_split:
+            row |= {"split": folder_of(image), "is_valid": image.split == Side.VALID}
+        writer.writerow(row)
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    """Keep a spreadsheet from running what a stranger wrote as a title."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return "" if value is None else value
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    archive.writestr(_member(name), content, zipfile.ZIP_DEFLATED)
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(name)
+    member.external_attr = 0o644 << 16
+    return member

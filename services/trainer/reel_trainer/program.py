@@ -1,0 +1,106 @@
+"""What every child process of the trainer has in common: events on standard output, and how it stops.
+
+A program reads one JSON file and says on standard output how far it is, one JSON object a line. It knows no
+database, no storage and no queue, and dies with its parent. Started by ``child``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+from pydantic import ValidationError
+
+from reel_shared.contracts import Model
+from reel_shared.errors import ReelError, Unprocessable
+
+EXIT_FAILED = 3
+EXIT_STOPPED = 143
+PROGRESS_EVERY_SECONDS = 0.25
+_PR_SET_PDEATHSIG = 1
+SpecT = TypeVar("SpecT", bound=Model)
+Report = Callable[[str, dict[str, Any]], None]
+
+
+class Stopped(Exception):
+    """SIGTERM came."""
+
+
+class Events:
+    """One JSON object a line; progress is thinned out, and every line is a point where a training may stop."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stopped = False
+        self._stream = stream
+        self._told = 0.0
+
+    def __call__(self, event: str, data: dict[str, Any]) -> None:
+        if self.stopped:
+            raise Stopped
+        now = time.monotonic()
+        if event == "progress":
+            if now - self._told < PROGRESS_EVERY_SECONDS and data["done"] < data["total"]:
+                return
+            self._told = now
+        self.write(event, data)
+
+    def write(self, event: str, data: dict[str, Any]) -> None:
+        self._stream.write(json.dumps({"event": event, **data}) + "\n")
+        self._stream.flush()
+
+
+def run_program(arguments: list[str], spec: type[SpecT], work: Callable[[SpecT, Report], None]) -> int:
+    """Do ``work`` on the file named; 0, EXIT_FAILED after one ``error`` line, or EXIT_STOPPED."""
+    _die_with_parent()
+    events = Events(_claim_stdout())
+    signal.signal(signal.SIGTERM, _stopper(events))
+    try:
+        work(_read(spec, Path(arguments[0])), events)
+    except Stopped:
+        return EXIT_STOPPED
+    except ReelError as error:
+        facts = {"code": error.code, "status": error.status, "retryable": error.retryable}
+        events.write("error", {**facts, "detail": error.detail})
+        return EXIT_FAILED
+    return 0
+
+
+def _read(spec: type[SpecT], path: Path) -> SpecT:
+    try:
+        return spec.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise Unprocessable(f"The child's specification cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Unprocessable(
+            f"The child's specification is wrong: {where or 'it'}: {first['msg']}."
+        ) from error
+
+
+def _claim_stdout() -> TextIO:
+    """Keep standard output for events alone: whatever a library prints goes to standard error."""
+    stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return stream
+
+
+def _stopper(events: Events) -> Callable[[int, Any], None]:
+    def stop(_signal: int, _frame: Any) -> None:
+        events.stopped = True
+
+    return stop
+
+
+def _die_with_parent() -> None:
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the request was made
+        os._exit(EXIT_STOPPED)

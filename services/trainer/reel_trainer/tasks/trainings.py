@@ -1,0 +1,103 @@
+"""The job ``train_model``: a model out of a dataset version.
+
+Training itself runs in a child process, so that this one stays small and can always report, cancel and drain.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from reel_shared.contracts import (
+    TRAIN_MODEL,
+    StoredFile,
+    TrainModelRequest,
+    TrainModelResult,
+)
+from reel_shared.db.engine import transact
+from reel_shared.jobs import Outcome
+from reel_shared.manifest import Manifest, ManifestImage, Side
+from reel_shared.model_card import CARD, GRAPH, WEIGHTS, load_model_card
+from reel_shared.runner import Context, task
+from reel_shared.storage import storage
+from reel_trainer import catalogue
+from reel_trainer.child import follow
+from reel_trainer.recipe import PUBLIC_WEIGHTS, Recipe, load_recipe
+from reel_trainer.run import RESULT, Spec
+from reel_trainer.tasks.fetching import attentive, bring_certificate, bring_manifest, bring_pictures, relay
+from reel_trainer.tasks.naming import named_after
+
+WEIGHTS_BYTES = 4 * 2**30
+MEDIA_TYPES = {
+    CARD: "application/json",
+    WEIGHTS: "application/vnd.safetensors",
+    GRAPH: "application/onnx",
+}
+
+
+@task(TRAIN_MODEL)
+def train_model(context: Context, request: TrainModelRequest) -> Outcome:
+    """Bring the pictures here, train in a child process, store its files and register the model."""
+    recipe = load_recipe(request.recipe)
+    spec = _prepare(context, request, recipe)
+    # The child says nothing while it imports torch.
+    context.progress(0, unit="pictures", message="starting the training")
+    follow("reel_trainer.run", spec, context.scratch, hear=relay(context), look=attentive(context))
+    card = load_model_card(spec.out)
+    said = json.loads((spec.out / RESULT).read_text())
+    result = TrainModelResult(
+        model_id=spec.model_id,
+        dataset_version_id=request.dataset_version_id,
+        files={name: _publish(spec.out / name) for name in MEDIA_TYPES},
+        **said,
+    )
+    return Outcome(
+        result,
+        lambda session: catalogue.write_model(
+            session, result, card, job_id=context.job_id, serve=request.activate
+        ),
+    )
+
+
+def _prepare(context: Context, request: TrainModelRequest, recipe: Recipe) -> Spec:
+    version = transact(lambda session: catalogue.version(session, request.dataset_version_id))
+    # it may have changed since the door was passed
+    catalogue.trainable(version, allow_uncertified=request.allow_uncertified)
+    here = context.scratch
+    folders = {name: here / name for name in ("out", "cache", "pictures")}
+    for folder in folders.values():
+        folder.mkdir()
+    manifest = bring_manifest(version, here / "manifest.json")
+    bring_pictures(context, _wanted(manifest, recipe), folders["pictures"])
+    wish = recipe.weights if request.weights == "recipe" else request.weights
+    return Spec(
+        manifest=here / "manifest.json",
+        manifest_sha256=version.manifest_sha256,
+        pictures=folders["pictures"],
+        recipe=recipe,
+        weights=_weights(wish, here),
+        weights_name=wish,
+        certificate=bring_certificate(version, here / "certificate.json"),
+        allow_uncertified=request.allow_uncertified,
+        seed=request.seed,
+        out=folders["out"],
+        scratch=folders["cache"],
+        model_id=named_after(context, "mdl"),
+        dataset_version_id=request.dataset_version_id,
+    )
+
+
+def _wanted(manifest: Manifest, recipe: Recipe) -> list[ManifestImage]:
+    """Return what this recipe looks at."""
+    return [image for image in manifest.images if image.split != Side.EXCLUDED or recipe.train_on_validation]
+
+
+def _weights(wish: str, folder: Path) -> str:
+    """Return a public source as it is, and anything else as a file fetched from storage; never a local path."""
+    if wish in PUBLIC_WEIGHTS:
+        return wish
+    return str(storage().get_file(wish, folder / "start.safetensors", max_bytes=WEIGHTS_BYTES))
+
+
+def _publish(path: Path) -> StoredFile:
+    return storage().put_file("models", path, MEDIA_TYPES[path.name], path.suffix)

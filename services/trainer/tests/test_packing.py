@@ -1,0 +1,130 @@
+"""An exported dataset version, read by tools that know nothing of us."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from reel_shared.contracts import BuildDatasetVersionRequest, Source, Variant
+from reel_shared.manifest import Manifest, ManifestImage, Side, load
+from reel_trainer.packing import chosen, pack
+
+CLASSES = ["disc", "square"]
+
+
+def picture(label, number):
+    side = np.full((48, 64, 3), 30 + number, np.uint8)
+    side[8:40, 8:40] = (220, 40, 40) if label == "disc" else (40, 40, 220)
+    buffer = io.BytesIO()
+    Pillow.fromarray(side).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def image(label, number, split, **facts):
+    data = picture(label, number)
+    about = {
+        "id": f"img_{label}{number}", "key": f"frames/{label}{number}.png", "sha256": hashlib.sha256(data).hexdigest(),
+        "label": label, "source": Source.WEB, "phash": f"{number:016x}", "width": 64, "height": 48, "split": split,
+    }  # fmt: skip
+    return ManifestImage(**(about | facts))
+
+
+@pytest.fixture
+def manifest():
+    images = []
+    for label in CLASSES:
+        images += [image(label, n, Side.TRAIN) for n in range(12)]
+        images += [image(label, n, Side.VALID) for n in range(12, 18)]
+        images.append(image(label, 18, Side.PROBE, probe="cosplay"))
+        images.append(image(label, 19, Side.EXCLUDED, reason="filtered"))
+    images.append(image("disc", 20, Side.TRAIN, variant=Variant.INVERT, parent_id="img_disc0", title="=1+1"))
+    return Manifest(dataset="shapes", classes=CLASSES, request=BuildDatasetVersionRequest(), images=images)
+
+
+def content_of(each):
+    name = each.id.removeprefix("img_")
+    label = name.rstrip("0123456789")
+    return picture(label, int(name.removeprefix(label)))
+
+
+def packed(manifest, path, *, variants=True, pictures=True):
+    told = []
+    counts = pack(
+        manifest,
+        chosen(manifest, variants=variants),
+        path,
+        version_id="dsv_1",
+        read=(lambda each: iter([content_of(each)])) if pictures else None,
+        tick=told.append,
+    )
+    return counts, told
+
+
+def table(archive, name):
+    return list(csv.DictReader(io.StringIO(archive.read(name).decode())))
+
+
+def test_each_side_has_a_folder_a_class_and_its_table(manifest, tmp_path):
+    counts, told = packed(manifest, tmp_path / "a.zip")
+    assert counts == {"probe-cosplay": 2, "train": 25, "valid": 12}
+    assert told == list(range(1, 40))
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.testzip() is None
+        assert load(archive.read("manifest.json")) == manifest
+        rows = table(archive, "images.csv")
+        assert {row["file_name"] for row in rows} == {n for n in archive.namelist() if n.endswith(".png")}
+        assert {row["split"] for row in rows if row["is_valid"] == "True"} == {"valid"}
+        for folder in counts:
+            for row in table(archive, f"{folder}/metadata.csv"):
+                data = archive.read(f"{folder}/{row['file_name']}")
+                assert hashlib.sha256(data).hexdigest() == row["sha256"] or row["variant"] != "original"
+        assert "excluded" not in " ".join(archive.namelist())
+
+
+def test_a_strangers_title_is_no_formula(manifest, tmp_path):
+    packed(manifest, tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        titles = {row["title"] for row in table(archive, "images.csv")}
+    assert titles == {"", "'=1+1"}
+
+
+def test_the_same_version_gives_the_same_bytes(manifest, tmp_path):
+    packed(manifest, tmp_path / "a.zip")
+    packed(manifest, tmp_path / "b.zip")
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_tables_alone_and_originals_alone(manifest, tmp_path):
+    counts, told = packed(manifest, tmp_path / "a.zip", variants=False, pictures=False)
+    assert (counts["train"], told) == (24, [])
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".png")]
+        assert len(table(archive, "images.csv")) == 38
+
+
+def test_a_plain_fastai_script_trains_on_it(manifest, tmp_path):
+    """The lines of the archive's README, and nothing of ours."""
+    from fastai.vision.all import CrossEntropyLossFlat, ImageDataLoaders, Learner, Resize, accuracy, xresnet18
+
+    packed(manifest, tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        archive.extractall(tmp_path / "shapes")
+    data = ImageDataLoaders.from_folder(
+        tmp_path / "shapes",
+        train="train",
+        valid="valid",
+        item_tfms=Resize(32, method="crop"),
+        bs=8,
+        num_workers=0,
+    )
+    assert (len(data.train_ds), len(data.valid_ds), list(data.vocab)) == (25, 12, CLASSES)
+    learner = Learner(data, xresnet18(n_out=2), loss_func=CrossEntropyLossFlat(), metrics=accuracy)
+    with learner.no_bar(), learner.no_logging():
+        learner.fit_one_cycle(2, 1e-3)
+    assert np.isfinite(learner.recorder.values[-1]).all()
