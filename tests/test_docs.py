@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 
 from reel_shared import errors
 from reel_shared.client import PATHS, Client
-from reel_shared.contracts import KINDS, Kind
+from reel_shared.contracts import KINDS, PART_KINDS, Kind, QualityChecks
 from reel_shared.settings import Settings
 from reel_web.pages import jobs, sign_in, try_it
 from reelsight.platform.server import app
@@ -60,6 +60,8 @@ def shown(value: Any) -> str:
         return "none" if value is None else "empty"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, BaseModel):
+        return "its own"
     if isinstance(value, list):
         return "`[" + ", ".join(f'"{item}"' for item in value) + "]`"
     return f"`{value}`"
@@ -111,9 +113,14 @@ def test_every_job_kind_is_documented_with_its_fields(kind: Kind) -> None:
     title = f"### {kind.name}"
     assert {name: cells[0] for name, cells in rows(title).items()} == wanted
     text = section(title)
-    assert f"`POST {PATHS[kind]}`" in text
+    assert ("A part of `ingest." if kind.name in PART_KINDS else f"`POST {PATHS[kind]}`") in text
     assert f"at most {kind.max_attempts} attempts" in text
     assert set(kind.result.model_fields) <= set(SPAN.findall(text.partition("Result:")[2]))
+
+
+def test_every_quality_check_is_documented_with_its_threshold() -> None:
+    wanted = {name: shown(value) for name, value in QualityChecks()}
+    assert {name: cells[0] for name, cells in rows("## Quality checks").items()} == wanted
 
 
 def test_no_job_kind_is_documented_that_does_not_exist() -> None:
@@ -177,13 +184,13 @@ def test_every_package_has_its_page_and_names_what_it_holds(member: Path) -> Non
 
 
 def test_how_to_uses_endpoints_and_client_methods_that_exist() -> None:
-    text = (ROOT / "docs" / "how-to.md").read_text()
+    text = (ROOT / "docs" / "how-to" / "the-api.md").read_text()
     wanted = {re.sub(r"\{[^}]*\}", "*", endpoint.split()[1]) for endpoint in rows("## Endpoints")}
     used = re.findall(r"\$REEL(/[a-z0-9_/…-]*)", text)
     assert len(used) > 15
     for path in used:
         plain = re.sub(r"/(?:(?:job|mdl|key)_[^/]*|active)(?=/|$)", "/*", path)
-        assert plain in wanted, f"docs/how-to.md calls {path}"
+        assert plain in wanted, f"docs/how-to/the-api.md calls {path}"
     methods = set(re.findall(r"\breel\.([a-z_]+)\(", text))
     assert len(methods) > 10
     assert [name for name in methods if not callable(getattr(Client, name, None))] == []

@@ -8,11 +8,15 @@ import typer
 
 from reel_shared.client import ApiError, Unreachable
 from reelsight.commands import console
+from reelsight.commands.datasets import dataset
 from reelsight.commands.doctor import doctor
 from reelsight.commands.explain import explain
+from reelsight.commands.films import films
 from reelsight.commands.jobs import jobs
+from reelsight.commands.pictures import pictures
 from reelsight.commands.platform import demo, up
 from reelsight.commands.predict import predict
+from reelsight.commands.training import train
 
 app = typer.Typer(
     name="reel",
@@ -23,6 +27,10 @@ app = typer.Typer(
 app.command()(up)
 app.command()(demo)
 app.command()(doctor)
+app.add_typer(films, name="films")
+app.add_typer(pictures, name="pictures")
+app.add_typer(dataset, name="dataset")
+app.command()(train)
 app.add_typer(jobs, name="jobs")
 app.command()(predict)
 app.command()(explain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ from rich.console import Console
 from reel_shared import contracts
 from reelsight.demo import report
 from reelsight.demo.checks import judge
+from reelsight.demo.cleaning import Cleaning, Found
 from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, Facts, Sample
 from reelsight.studio.gallery import Expected
 
 PLANTED = Expected(
     seen=80, kept=60, exact_duplicates=6, near_duplicates=8, refused={"truncated": 2, "not-a-picture": 4}
 )
+IN_USE = {"train": {"web": {"a": 200, "b": 210}}}
 PNG = b"\x89PNG\r\n\x1a\n-not-really"
 
 
@@ -41,14 +44,27 @@ def version(*, near: int = 0) -> contracts.BuildDatasetVersionResult:
     )  # fmt: skip
     manifest = contracts.StoredFile(key="manifests/x", media_type="application/json", size=1, sha256="0" * 64)
     return contracts.BuildDatasetVersionResult(
-        dataset_version_id="dsv_1", manifest=manifest, classes=["a", "b"], images={}, certificate=certificate
+        dataset_version_id="dsv_1",
+        manifest=manifest,
+        classes=["a", "b"],
+        images=IN_USE,
+        certificate=certificate,
     )
 
 
 def film(crop: tuple[int, int, int, int]) -> contracts.ExtractFramesResult:
     return contracts.ExtractFramesResult(
         movie_id="mov_1", counts=contracts.Counts(seen=60, kept=60), scenes=14, duration_seconds=120,
-        frame_rate=24, codec="h264", width=640, height=360, crop=crop,
+        frame_rate=24, codec="h264", width=640, height=360, crop=crop, parts=1, mode="exact",
+        largest_shift_seconds=0, notes=[],
+    )  # fmt: skip
+
+
+def gap() -> contracts.MeasureLeakGapResult:
+    return contracts.MeasureLeakGapResult(
+        dataset="demo-1", recipe="leak-gap", random=contracts.Metrics(accuracy=0.99, images=100),
+        groups=contracts.Metrics(accuracy=0.94, images=100), gap=0.05, gap_interval=(0.02, 0.08), neighbours=0.97,
+        seconds=60,
     )  # fmt: skip
 
 
@@ -67,6 +83,16 @@ def facts() -> Facts:
     made.variants = [(label, variants) for label in ("a", "b")]
     made.versions = {FILMS_ONLY: version(), EVERYTHING: version()}
     made.models = {FILMS_ONLY: trained(0.5), EVERYTHING: trained(0.93)}
+    made.cleaning = Cleaning(
+        states=Counter(active=60, duplicate=14),
+        active=Counter(a=30, b=30),
+        duplicates=Found(planted=14, right=14),
+        conflicts=Found(planted=4, right=4),
+        rejected=Found(planted=2, right=2),
+    )
+    made.backgrounds = Found(planted=20, right=12, wrong=1)
+    made.mislabelled = Found(planted=5, right=4, wrong=2)
+    made.leak_gap = gap()
     made.seconds = {"frames": 12.0}
     answers = {
         name: [
@@ -104,9 +130,15 @@ def test_good_figures_pass(facts: Facts) -> None:
         (lambda f: f.versions.update({EVERYTHING: version(near=1)}), f"split certificate ({EVERYTHING})"),
         (lambda f: f.films.update(b=film((0, 0, 0, 0))), "films whose borders were cut"),
         (lambda f: f.films.update(a=film((8, 8, 8, 8))), "films whose borders were cut"),
-        (lambda f: setattr(f.collections[0][2].counts, "kept", 29), "web pictures seen, kept"),
-        (lambda f: setattr(f.collections[0][2].counts, "near_duplicates", 3), "exact, near duplicates removed"),
-        (lambda f: f.collections[0][2].counts.refused.update(truncated=2), "bad web pictures refused"),
+        (lambda f: setattr(f.collections[0][2].counts, "seen", 39), "web pictures seen, in use"),
+        (lambda f: f.cleaning.states.update(active=1), "web pictures seen, in use"),
+        (lambda f: setattr(f.cleaning.duplicates, "right", 13), "copies found among web pictures"),
+        (lambda f: setattr(f.cleaning.duplicates, "wrong", 1), "copies found among web pictures"),
+        (lambda f: setattr(f.cleaning.conflicts, "right", 3), "pictures under two labels found"),
+        (lambda f: setattr(f.cleaning.rejected, "wrong", 1), "useless pictures found"),
+        (lambda f: setattr(f.backgrounds, "right", 2), "frames that show nobody"),
+        (lambda f: setattr(f.mislabelled, "wrong", 12), "wrong labels found"),
+        (lambda f: f.collections[0][2].counts.refused.update(truncated=2), "broken files refused"),
         (lambda f: setattr(f.sample, "overlays", []), "its explanation is drawn"),
         (lambda f: setattr(f.sample, "truth", "b"), "a drawing that only the full model recognises"),
     ],
@@ -132,4 +164,5 @@ def test_the_screen_report_names_every_check(facts: Facts, tmp_path: Path) -> No
     report.show(console, facts, judge(facts, bordered={"b"}, planted=PLANTED), tmp_path / "x.html")
     text = console.export_text()
     assert "accuracy on unseen scenes" in text
-    assert "web pictures): 6 exact, 8 near" in text
+    assert "60 active, 14 duplicate" in text
+    assert "a random split pretends +5.0 points" in text

@@ -73,7 +73,7 @@ class Platform:
         self.until(lambda: self.job(job_id).state != State.QUEUED, "the job is claimed")
         self.until(lambda: when(self.job(job_id)), "the job is in its middle")
         with self.storage_frozen():  # so that the job cannot end between the look and the kill
-            self._kill_worker_of(job_id)
+            self.kill_worker_of(job_id)
         return job_id
 
     def kill_at_the_end(self, submit: Callable[[], JsonObject]) -> str:
@@ -82,10 +82,11 @@ class Platform:
             job_id: str = submit()["id"]
             self.until(lambda: self.job(job_id).state == State.RUNNING, "the job is claimed")
             time.sleep(0.5)
-            self._kill_worker_of(job_id)
+            self.kill_worker_of(job_id)
         return job_id
 
-    def _kill_worker_of(self, job_id: str) -> None:
+    def kill_worker_of(self, job_id: str) -> None:
+        """Kill the worker that runs the job, with SIGKILL; storage must be frozen, so that it still runs it."""
         job = self.job(job_id)
         assert job.state == State.RUNNING, f"the job ended too early: {job.state} {job.error}"
         pid = int(job.worker.rpartition(":")[2])

@@ -103,11 +103,17 @@ class Stage:
 
     def submit_collect(self, do: str = "work", **wish: Any) -> list[str]:
         """Submit a job of another kind and queue, which another job follows."""
-        request = contracts.CollectPicturesRequest(label="a", query=json.dumps({"do": do, **wish}))
+        request = contracts.CollectPicturesRequest(
+            label="a", query=json.dumps({"do": do, **wish}), augment=do != "spread"
+        )
         return transact(lambda session: [jobs.submit(session, contracts.COLLECT_PICTURES, request).id])
 
     def job(self, job_id: str) -> Job:
         return self.read(lambda session: jobs.get(session, job_id))
+
+    def parts(self, job_id: str) -> list[Job]:
+        query = sa.select(Job).where(Job.parent_id == job_id, Job.part.is_not(None)).order_by(Job.part)
+        return self.read(lambda session: list(session.scalars(query)))
 
     def events(self, job_id: str) -> list[JobEvent]:
         query = sa.select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id)

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from reel_shared import contracts, worker
 from reel_shared.db.models import Collection
 from reel_shared.errors import BadRequest, Unavailable
+from reel_shared.fan_out import Part, fan_out
 from reel_shared.ids import new_id
 from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
@@ -36,24 +37,47 @@ def make_variants(context: Context, request: contracts.MakeVariantsRequest) -> O
 
 @task(contracts.COLLECT_PICTURES)
 def collect_pictures(context: Context, request: contracts.CollectPicturesRequest) -> Outcome:
-    behave(context, request.query)
-    counts = contracts.Counts(seen=1, kept=1)
+    refused = behave(context, request.query) or {}
+    counts = contracts.Counts(seen=1, kept=1, refused=refused)
     made = contracts.CollectPicturesResult(collection_id='{"do": "work"}', provider="urls", counts=counts)
     return Outcome(made, row_of(context))
 
 
-def behave(context: Context, behaviour: str | None) -> None:
+@task(contracts.EXTRACT_RANGE)
+def extract_range(context: Context, request: contracts.ExtractRangeRequest) -> Outcome:
+    """A part of what ``spread`` does: its plan is how long it takes, its count is its number."""
+    note_start(context)
+    work(context, request.plan["seconds"], total=10)
+    nothing = contracts.StoredFile(key="ranges/none", media_type="text/plain", size=0, sha256="0" * 64)
+    return Outcome(contracts.ExtractRangeResult(frames=nothing, count=request.number), row_of(context))
+
+
+def behave(context: Context, behaviour: str | None) -> Any:
     wish: dict[str, Any] = json.loads(behaviour or '{"do": "work"}')
     note_start(context)
-    globals()[wish.pop("do")](context, **wish)
+    return globals()[wish.pop("do")](context, **wish)
 
 
-def work(context: Context, seconds: float = 0.0) -> None:
+def work(context: Context, seconds: float = 0.0, total: int | None = None) -> None:
     """Work in steps, reporting and listening after each."""
     steps = round(seconds / STEP_SECONDS)
     for step in range(steps):
         time.sleep(STEP_SECONDS)
-        context.progress(step + 1, steps, unit="steps")
+        done = step + 1 if total is None else (step + 1) * total // steps
+        context.progress(done, total or steps, unit="steps")
+
+
+def spread(context: Context, parts: int, seconds: float) -> dict[str, int]:
+    """Have the work done in parts; returns what they answered, by their place."""
+    film = contracts.ExtractFramesRequest(label="a", key="movies/a.mp4")
+    requests = [
+        contracts.ExtractRangeRequest(film=film, crop=(0, 0, 0, 0), plan={"seconds": seconds}, number=number)
+        for number in range(parts)
+    ]
+    results = fan_out(
+        context, contracts.EXTRACT_RANGE, extract_range, [Part(each, 10) for each in requests], unit="steps"
+    )
+    return {str(place): result.count for place, result in enumerate(results)}
 
 
 def deaf(_context: Context, seconds: float) -> None:

@@ -22,7 +22,16 @@ from PIL import ImageDraw
 
 from reel_shared import contracts
 from reel_shared.contracts import JsonObject, StoredFile
-from reel_shared.db.models import Collection, DatasetVersion, Image, Job, ModelAlias, Movie, TrainedModel
+from reel_shared.db.models import (
+    Collection,
+    DatasetVersion,
+    Image,
+    Job,
+    ModelAlias,
+    Movie,
+    Takedown,
+    TrainedModel,
+)
 from reel_shared.embedded import Seaweed, Valkey
 from reel_shared.embedded.ports import free_port
 from reel_shared.ids import new_id
@@ -84,9 +93,11 @@ class Story:
         self.film: StoredFile = self.client.upload(film.path)
         self.archive: StoredFile = self.client.upload(drawings(folder / "drawings.zip"))
 
-    def extract(self, dataset: str) -> JsonObject:
+    def extract(self, dataset: str, *, parts: int = 1) -> JsonObject:
         return self.client.extract_frames(
-            contracts.ExtractFramesRequest(dataset=dataset, label=FILM, key=self.film.key, every_frames=4)
+            contracts.ExtractFramesRequest(
+                dataset=dataset, label=FILM, key=self.film.key, every_frames=4, parts=parts
+            )
         )
 
     def collect(self, dataset: str, *, augment: bool = True) -> JsonObject:
@@ -177,7 +188,7 @@ def objects(prefix: str) -> set[str]:
     return {found.key for found in storage().list(f"{prefix}/")}
 
 
-# --- the seven kinds --------------------------------------------------------------------------------------
+# --- each kind ------------------------------------------------------------------------------------------
 
 
 def test_extract_frames(running: Platform, story: Story) -> None:
@@ -186,8 +197,39 @@ def test_extract_frames(running: Platform, story: Story) -> None:
     assert result.counts.kept > 15
     assert running.count(Movie, job_id=job.id) == 1
     frames = keys(running, job_id=job.id)
-    assert len(frames) == len(set(frames)) == result.counts.kept
+    assert len(frames) == result.counts.seen - sum(result.counts.refused.values())
+    assert running.count(Image, job_id=job.id, state="active") == result.counts.kept
     assert objects("frames") == set(frames), "an object too many or too few"
+
+
+def test_extract_range(running: Platform, story: Story) -> None:
+    """Two workers share a film's ranges, and the one that only helps is killed: the rows are those of one pass."""
+    whole = story.frames
+    job_id: str = story.extract("ranges", parts=4)["id"]
+
+    def elsewhere() -> list[Job]:
+        parent = running.job(job_id)
+        parts = running.rows(Job, parent_id=job_id, state="running")
+        return [part for part in parts if part.worker and part.worker != parent.worker]
+
+    running.until(lambda: running.count(Job, parent_id=job_id), "the film is cut")
+    with running.storage_frozen():  # nobody gets on, and the other worker has all the time it needs to come
+        running.until(elsewhere, "another worker has a range", 30)
+        (killed,) = elsewhere()
+        running.kill_worker_of(killed.id)
+    running.until_ended(job_id)
+    job = running.check_ended_once(job_id, attempts=1)
+    parts = running.rows(Job, parent_id=job_id)
+    assert sorted(part.part for part in parts if part.part is not None) == [0, 1, 2, 3]
+    for part in parts:
+        running.check_ended_once(part.id, attempts=2 if part.id == killed.id else 1)
+    assert frames_of(running, job) == frames_of(running, whole)
+    assert running.count(Movie, job_id=job_id) == 1
+
+
+def frames_of(running: Platform, job: Job) -> list[tuple[object, ...]]:
+    images = sorted(running.rows(Image, job_id=job.id), key=lambda image: image.frame_index or 0)
+    return [(one.frame_index, one.pts, one.scene, one.sha256, one.state, one.quality) for one in images]
 
 
 def test_collect_pictures(running: Platform, story: Story) -> None:
@@ -199,6 +241,18 @@ def test_collect_pictures(running: Platform, story: Story) -> None:
     assert len(pictures) == len(set(pictures)) == PICTURES
     assert objects("pictures") == set(pictures)
     assert len(list(story.client.jobs(parent_id=job.id))) == 1, "the variants are asked for once"
+
+
+def test_rank_subjects(running: Platform, story: Story) -> None:
+    frames = running.rows(Image, job_id=story.frames.id)
+    for mark, marked in (("keep", frames[::3]), ("background", frames[1::3])):
+        story.client.mark_images([image.id for image in marked], mark)
+    request = contracts.RankSubjectsRequest(dataset="films")
+    job = story.killed(lambda: story.client.rank_subjects(request), lambda job: job.progress_done > 0)
+    result = contracts.RankSubjectsResult.model_validate(job.result)
+    assert result.frames == sum(image.state == "active" for image in frames)
+    assert result.proposals is not None
+    assert objects("proposals") == {result.proposals.key}
 
 
 def test_make_variants(running: Platform, story: Story) -> None:
@@ -224,6 +278,39 @@ def test_train_model(running: Platform, story: Story) -> None:
     assert running.count(TrainedModel) == 1
     assert running.count(ModelAlias, name="active", model_id=result.model_id) == 1
     assert objects("models") == {file.key for file in result.files.values()}
+
+
+def test_export_dataset(running: Platform, story: Story) -> None:
+    request = contracts.ExportDatasetRequest(
+        dataset_version_id=new_id_of(story.version, "dataset_version_id")
+    )
+    job = story.killed(lambda: story.client.export_dataset(request), lambda job: job.progress_done > 0)
+    result = contracts.ExportDatasetResult.model_validate(job.result)
+    assert objects("exports") == {result.archive.key}
+    content = storage().get_bytes(result.archive.key, max_bytes=2**28)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        pictures = [name for name in archive.namelist() if name.endswith((".jpg", ".jpeg", ".png"))]
+    assert len(pictures) == len(set(pictures)) == sum(result.images.values())
+
+
+def test_check_labels(running: Platform, story: Story) -> None:
+    request = contracts.CheckLabelsRequest(
+        dataset_version_id=new_id_of(story.version, "dataset_version_id"),
+        model=new_id_of(story.model, "model_id"),
+    )
+    job = story.killed(lambda: story.client.check_labels(request), lambda job: job.progress_done > 0)
+    result = contracts.CheckLabelsResult.model_validate(job.result)
+    assert result.images > PICTURES
+    assert objects("reports") == {result.proposals.key}
+
+
+def test_measure_leak_gap(running: Platform, story: Story) -> None:
+    """Only its end is of interest here: it stores nothing, and its trainings are those of ``train_model``."""
+    request = contracts.MeasureLeakGapRequest(dataset="films", train_sources=["movie", "web"])
+    job_id = running.kill_in_the_middle(
+        lambda: story.client.measure_leak_gap(request), lambda job: job.progress_done > 0
+    )
+    assert story.ended(job_id).state == "succeeded"
 
 
 def test_predict_pictures(running: Platform, story: Story) -> None:
@@ -266,11 +353,34 @@ def test_work_goes_on_after_storage_was_down_for_20_seconds(running: Platform, s
         assert job.result is not None
         assert running.count(table, job_id=job_id) == 1
         stored = keys(running, job_id=job_id)
-        assert len(stored) == len(set(stored)) == job.result["counts"]["kept"]
+        counts = job.result["counts"]
+        assert len(stored) == len(set(stored)) == counts["seen"] - sum(counts["refused"].values())
         assert all(storage().exists(key) for key in stored)
 
 
 def test_nothing_of_the_killed_attempts_is_left_on_the_disk(running: Platform, story: Story) -> None:
     assert story.frames.state == "succeeded"
     scratch = running.reel.data_dir / "scratch"
-    running.until(lambda: not list(scratch.iterdir()), "the workers that came after have swept", 20)
+
+    def left() -> list[Path]:
+        """Of jobs; and of films, more than the two workers of ingest that live keep one of."""
+        found = [folder for folder in scratch.iterdir() if not folder.name.startswith("film-")]
+        return found + sorted(scratch.glob("film-*"))[2:]
+
+    running.until(lambda: not left(), "the workers that came after have swept", 20)
+
+
+def test_take_down_pictures(running: Platform, story: Story) -> None:
+    """The last test: the same drawings lie in several data sets, and all of them lose one."""
+    assert story.variants.state == "succeeded"
+    picture = running.rows(Image, job_id=story.drawn.id)[0]
+    request = contracts.TakeDownPicturesRequest(image_id=picture.id, reason="its maker asks for it")
+    job = story.killed(lambda: story.client.take_down_pictures(request), lambda _job: True)
+    result = contracts.TakeDownPicturesResult.model_validate(job.result)
+    assert result.variants >= 5
+    gone = [*running.rows(Image, sha256=picture.sha256), *running.rows(Image, parent_id=picture.id)]
+    assert {image.state for image in gone} == {"removed"}
+    assert not any(storage().exists(image.key) for image in gone)
+    takedowns = running.rows(Takedown, sha256=picture.sha256)
+    assert len(takedowns) == len(result.images)
+    assert all(takedown.finished_at for takedown in takedowns)

@@ -20,8 +20,12 @@ def up(data: console.DataOption = console.DEFAULT_DATA, port: PortOption = None)
     run(data, port)
 
 
-def demo(data: console.DataOption = console.DEFAULT_DATA, port: PortOption = None) -> None:
+def demo(
+    data: console.DataOption = console.DEFAULT_DATA,
+    port: PortOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Measure the leak gap too; takes longer.")] = False,
+) -> None:
     """Run the whole mission on films that the studio renders, and report."""
     from reelsight.demo.run import run
 
-    run(data, port)
+    run(data, port, full=full)

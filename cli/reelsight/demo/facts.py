@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 
 from reel_shared.contracts import (
     BuildDatasetVersionResult,
+    CheckLabelsResult,
     CollectPicturesResult,
     ExplainPictureResult,
     ExtractFramesResult,
     LabelProbability,
     MakeVariantsResult,
+    MeasureLeakGapResult,
+    RankSubjectsResult,
     TrainModelResult,
 )
+from reelsight.demo.cleaning import Cleaning, Found
 
 FILMS_ONLY = "film frames only"
 EVERYTHING = "frames, drawings, variants"
@@ -40,6 +44,16 @@ class Facts:
     films: dict[str, ExtractFramesResult] = field(default_factory=dict)
     collections: list[tuple[str, str, CollectPicturesResult]] = field(default_factory=list)
     """Label, style, result."""
+    cleaning: Cleaning = field(default_factory=Cleaning)
+    """The web pictures' states against what the studio planted."""
+    frame_states: Counter[str] = field(default_factory=Counter)
+    subjects: RankSubjectsResult | None = None
+    backgrounds: Found = field(default_factory=Found)
+    """Frames proposed as background, against the scripts."""
+    labels: CheckLabelsResult | None = None
+    mislabelled: Found = field(default_factory=Found)
+    """Pictures whose label was doubted, against the studio's truth."""
+    leak_gap: MeasureLeakGapResult | None = None
     variants: list[tuple[str, MakeVariantsResult]] = field(default_factory=list)
     versions: dict[str, BuildDatasetVersionResult] = field(default_factory=dict)
     models: dict[str, TrainModelResult] = field(default_factory=dict)
@@ -48,10 +62,9 @@ class Facts:
     """The most memory that the whole platform held at once."""
 
     def web_counts(self, label: str) -> tuple[int, int]:
-        """Return a class's web pictures before and after augmentation."""
-        kept = sum(result.counts.kept for name, _, result in self.collections if name == label)
-        made = sum(sum(result.made.values()) for name, result in self.variants if name == label)
-        return kept, kept + made
+        """Return a class's web pictures that are in use, and how many are trained on with their variants."""
+        trained = self.versions[EVERYTHING].images["train"].get("web", {}).get(label, 0)
+        return self.cleaning.active[label], trained
 
     def refusals(self) -> Counter[str]:
         """Return how many pictures and frames were refused, by reason."""
@@ -61,15 +74,6 @@ class Facts:
         for each in counts:
             total.update(each.refused)
         return total
-
-    def duplicates(self) -> dict[str, tuple[int, int]]:
-        """Return exact and near duplicates, by source."""
-        films = [result.counts for result in self.films.values()]
-        web = [result.counts for _, _, result in self.collections]
-        return {
-            name: (sum(c.exact_duplicates for c in counts), sum(c.near_duplicates for c in counts))
-            for name, counts in (("film frames", films), ("web pictures", web))
-        }
 
     def accuracy(self, model: str, source: str) -> float:
         """Return a model's accuracy on unseen pictures: source ``movie``, ``web`` or ``all``."""

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from reel_shared import contracts
 from reel_shared.client import Client
-from reel_shared.contracts import MAKE_VARIANTS, TERMINAL, JsonObject, Source
+from reel_shared.contracts import MAKE_VARIANTS, TERMINAL, ImageState, JsonObject, Source
+from reelsight.demo.cleaning import Found, compare, compare_doubts
 from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, Facts, Sample
-from reelsight.demo.screen import Screen
+from reelsight.demo.person import Person
+from reelsight.screen import Screen
 from reelsight.studio.films import FilmFile
+from reelsight.studio.gallery import Offer
 
 STYLES = {"fanart": "fanart", "sketch": "sketches", "drawing": "drawing"}
 """Style -> the word that the query adds to the film's title."""
 EVERY_FRAMES = 36
 POLL_SECONDS = 0.3
 SHEET_PICTURES = 8
+MARKS_PER_FILM = 4
+"""Empty frames that the person marks in each film, and twice as many others."""
 
 
 class MissionFailed(Exception):
@@ -36,9 +42,16 @@ class Mission:
         *,
         dataset: str,
         screen: Screen,
+        offers: Sequence[Offer],
+        person: Person,
         styles: Mapping[str, str] = STYLES,
+        full: bool = False,
     ) -> None:
+        """``offers`` and ``person`` are the truth; ``full`` adds what takes longer."""
         self.client = client
+        self.offers = [offer for offer in offers if offer.style in styles]
+        self.person = person
+        self.full = full
         self.styles = styles
         self.films = films
         self.screen = screen
@@ -49,11 +62,18 @@ class Mission:
             self.extract_frames()
         with self._timed("web pictures and variants"):
             self.collect_pictures()
+        with self._timed("cleaning"):
+            self.clean()
         with self._timed("split"):
             self.build_versions()
         for name in (FILMS_ONLY, EVERYTHING):
             with self._timed(f"training on {name}"):
                 self.train(name)
+        with self._timed("labels"):
+            self.check_labels()
+        if self.full:
+            with self._timed("leak gap"):
+                self.measure_leak_gap()
         with self._timed("predict and explain"):
             self.ask()
         return self.facts
@@ -94,6 +114,46 @@ class Mission:
                 jobs[(label, job["id"])] = job
         for (label, _), job in self._wait_all(jobs).items():
             self.facts.variants.append((label, contracts.MakeVariantsResult.model_validate(job["result"])))
+
+    def clean(self) -> None:
+        """See what the checks found, and let the person teach the platform which frames show nobody."""
+        web = self._originals(Source.WEB)
+        self.facts.cleaning = compare(web, self.offers)
+        frames = self._originals(Source.MOVIE)
+        self.facts.frame_states = Counter(frame["state"] for frame in frames)
+        active = [frame for frame in frames if frame["state"] == ImageState.ACTIVE]
+        for mark, ids in self.person.marks(active, each=MARKS_PER_FILM).items():
+            self.client.mark_images(ids, "background" if mark == "background" else "keep")
+        request = contracts.RankSubjectsRequest(dataset=self.facts.dataset, precision=0.9, apply=True)
+        job = self._wait_all({"empty frames": self.client.rank_subjects(request)})["empty frames"]
+        result = self.facts.subjects = contracts.RankSubjectsResult.model_validate(job["result"])
+        if result.proposals is not None and result.proposals.url is not None:
+            ranked = _lines(self.client.download(result.proposals.url))
+            self.facts.backgrounds = self._against_the_scripts(active, ranked)
+
+    def _against_the_scripts(self, frames: list[JsonObject], ranked: list[JsonObject]) -> Found:
+        """Count the proposals among the frames that the person did not mark."""
+        marked = {each["image_id"] for each in ranked if each["mark"] is not None}
+        nobody = {frame["id"] for frame in frames if self.person.sees_nobody(frame)} - marked
+        proposed = {each["image_id"] for each in ranked if each["proposed"]} - marked
+        right = len(proposed & nobody)
+        return Found(planted=len(nobody), right=right, wrong=len(proposed) - right)
+
+    def check_labels(self) -> None:
+        request = contracts.CheckLabelsRequest(
+            dataset_version_id=self.facts.versions[EVERYTHING].dataset_version_id,
+            model=self.facts.models[EVERYTHING].model_id,
+        )
+        job = self._wait_all({"labels": self.client.check_labels(request)})["labels"]
+        result = self.facts.labels = contracts.CheckLabelsResult.model_validate(job["result"])
+        assert result.proposals.url is not None  # the API adds it whenever it shows a file
+        doubts = [each for each in _lines(self.client.download(result.proposals.url)) if each["style"]]
+        self.facts.mislabelled = compare_doubts(doubts, self._originals(Source.WEB), self.offers)
+
+    def measure_leak_gap(self) -> None:
+        request = contracts.MeasureLeakGapRequest(dataset=self.facts.dataset, valid_fraction=0.25)
+        job = self._wait_all({"leak gap": self.client.measure_leak_gap(request)})["leak gap"]
+        self.facts.leak_gap = contracts.MeasureLeakGapResult.model_validate(job["result"])
 
     def build_versions(self) -> None:
         jobs = {}
@@ -165,6 +225,11 @@ class Mission:
         manifest = json.loads(self.client.download(version["manifest"]["url"]))
         return [image for image in manifest["images"] if image["variant"] == "original"]
 
+    def _originals(self, source: Source) -> list[JsonObject]:
+        """Return the dataset's pictures in whatever state, without variants."""
+        found = self.client.images(dataset=self.facts.dataset, source=source.value, variant="original")
+        return sorted(found, key=lambda image: str(image["id"]))
+
     def _picture(self, image: JsonObject) -> bytes:
         return self.client.download(self.client.get(f"/v1/images/{image['id']}")["file"]["url"])
 
@@ -208,3 +273,7 @@ class Mission:
 
 def _spread(images: list[JsonObject], count: int) -> list[JsonObject]:
     return images[:: max(1, len(images) // count)][:count]
+
+
+def _lines(content: bytes) -> list[JsonObject]:
+    return [json.loads(line) for line in content.splitlines()]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 from rich.console import Console
 from rich.table import Table
 
+from reel_shared.contracts import MeasureLeakGapResult
 from reelsight.demo.checks import Check
 from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, Facts
 
@@ -27,17 +29,21 @@ def show(console: Console, facts: Facts, checks: list[Check], html: Path) -> Non
 def summary(facts: Facts) -> list[str]:
     """Return what the tables do not say, a line each."""
     lines = [
-        f"duplicates removed ({name}): {exact} exact, {near} near"
-        for name, (exact, near) in facts.duplicates().items()
+        f"web pictures: {_counts(facts.cleaning.states)}; film frames: {_counts(facts.frame_states)}",
+        f"refused: {_counts(facts.refusals())}",
     ]
-    refused = ", ".join(f"{count} {reason}" for reason, count in sorted(facts.refusals().items()))
-    lines.append(f"refused: {refused or 'none'}")
     for name, version in facts.versions.items():
         proof = version.certificate
         lines.append(
             f"split certificate ({name}): {'certified' if proof.certified else 'NOT CERTIFIED'}; "
             f"{proof.groups} groups, nearest pair across {proof.nearest_distance_across} bits"
         )
+    if facts.subjects is not None:
+        lines.append(f"frames that show nobody: {facts.subjects.message}")
+    if facts.labels is not None:
+        lines.append(f"labels: {facts.labels.doubtful} of {facts.labels.images} pictures are doubtful")
+    if facts.leak_gap is not None:
+        lines.append(_gap(facts.leak_gap))
     if facts.sample is not None:
         for name, answer in facts.sample.answers.items():
             guesses = ", ".join(f"{guess.label} {guess.probability:.0%}" for guess in answer[:2])
@@ -47,8 +53,21 @@ def summary(facts: Facts) -> list[str]:
     return lines
 
 
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
+
+
+def _gap(found: MeasureLeakGapResult) -> str:
+    low, high = (100 * bound for bound in found.gap_interval)
+    return (
+        f"leak gap: accuracy {found.random.accuracy:.3f} on a random split, {found.groups.accuracy:.3f} on whole "
+        f"scenes; a random split pretends {100 * found.gap:+.1f} points (95 %: {low:+.1f} to {high:+.1f}), with "
+        f"{found.neighbours:.0%} of its validation frames beside training frames of the same scene"
+    )
+
+
 def _classes(facts: Facts) -> Table:
-    table = Table("class", "scenes", "frames", "web pictures", "with variants", box=None, pad_edge=False)
+    table = Table("class", "scenes", "frames", "web pictures", "trained on", box=None, pad_edge=False)
     for label in facts.titles:
         film = facts.films[label]
         before, after = facts.web_counts(label)

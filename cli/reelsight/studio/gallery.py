@@ -21,8 +21,25 @@ from reelsight.studio import oddities
 from reelsight.studio.catalogue import FILMS, LABELS, Film, film
 from reelsight.studio.drawings import STYLES, Style, draw
 
-Fate = Literal["kept", "exact-duplicate", "near-duplicate", "truncated", "not-a-picture", "too-many-pixels"]
+Fate = Literal[
+    "kept",
+    "exact-duplicate",
+    "near-duplicate",
+    "conflict",
+    "blurred",
+    "truncated",
+    "not-a-picture",
+    "too-many-pixels",
+]
+REJECTED: frozenset[Fate] = frozenset({"blurred"})
 PER_STYLE = 17  # with the copies more than one page of a search
+LEAST_PER_STYLE = 8  # so that every plant has an original of its own
+CONFLICTING: tuple[Style, ...] = (
+    "fanart",
+    "drawing",
+)  # their last drawing stands under the next film as well
+MISLABELLED: Style = "fanart"  # its last drawing but one shows the next film
+MISFILED_NUMBER = 1000
 APART = 12  # bits of likeness between any two originals of a film, well beyond a near duplicate's
 FORMATS: dict[Style, tuple[str, ...]] = {
     "fanart": ("webp", "rgba.png"),
@@ -58,6 +75,8 @@ class Offer:
 
     id: str
     label: str
+    truth: str  # the film that it shows; another than the label where somebody filed it wrongly
+    of: str  # the offer that it repeats, if any
     style: Style
     title: str
     characters: tuple[str, ...]
@@ -72,37 +91,58 @@ class Offer:
     fate: Fate
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A file before it is written."""
+
+    data: bytes
+    filetype: str
+    characters: tuple[str, ...]
+    fate: Fate
+    truth: str
+    of: str = ""
+
+
 @dataclass(slots=True)
 class Expected:
-    """kept + exact_duplicates + near_duplicates + refused = seen."""
+    """What stands once everything is collected: kept + duplicates + conflicts + rejected + refused = seen."""
 
     seen: int = 0
     kept: int = 0
     exact_duplicates: int = 0
     near_duplicates: int = 0
+    conflicts: int = 0  # pictures that wait for a person, both of each pair
+    rejected: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
 
 
 def expected(offers: Iterable[Offer], *, label: str | None = None, style: str | None = None) -> Expected:
     """Count what a collection of these offers must come to, for one film and style or for all."""
+    offers = list(offers)
+    contested = {offer.of for offer in offers if offer.fate == "conflict"}
     counts = Expected()
     for offer in offers:
         if label not in (None, offer.label) or style not in (None, offer.style):
             continue
         counts.seen += 1
-        if offer.fate == "kept":
+        if offer.fate == "conflict" or offer.id in contested:
+            counts.conflicts += 1
+        elif offer.fate == "kept":
             counts.kept += 1
         elif offer.fate == "exact-duplicate":
             counts.exact_duplicates += 1
         elif offer.fate == "near-duplicate":
             counts.near_duplicates += 1
         else:
-            counts.refused[offer.fate] = counts.refused.get(offer.fate, 0) + 1
+            table = counts.rejected if offer.fate in REJECTED else counts.refused
+            table[offer.fate] = table.get(offer.fate, 0) + 1
     return counts
 
 
 def make_gallery(directory: Path, *, seed: int, per_style: int = PER_STYLE, workers: int = 2) -> list[Offer]:
     """Draw all pictures into `directory`; a gallery of the same seed and studio is kept as it is."""
+    if per_style < LEAST_PER_STYLE:
+        raise ValueError(f"ask for {LEAST_PER_STYLE} drawings per style or more")
     index, name = directory / "gallery.json", _fingerprint(seed, per_style)
     if index.is_file():
         kept = json.loads(index.read_text("utf-8"))
@@ -112,6 +152,7 @@ def make_gallery(directory: Path, *, seed: int, per_style: int = PER_STYLE, work
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         drawn = pool.map(draw_film, LABELS, *zip(*[(directory, seed, per_style)] * len(FILMS), strict=True))
         offers = [offer for part in drawn for offer in part]
+    offers += _misfiled(directory, offers, seed, per_style)
     part = index.with_suffix(".part")
     part.write_text(json.dumps({"fingerprint": name, "offers": [asdict(o) for o in offers]}), "utf-8")
     part.replace(index)
@@ -134,15 +175,40 @@ def draw_film(label: str, directory: Path, seed: int, per_style: int) -> list[Of
     offers: list[Offer] = []
     for style in STYLES:
         rng = np.random.default_rng([seed, *f"{label}/{style}".encode()])
-        files: list[tuple[bytes, str, tuple[str, ...], Fate]] = []
+        plans: list[Planned] = []
         for number in range(per_style):
             formats = FORMATS[style]
             kind = formats[number] if number < len(formats) else ("jpg", "png", "jpg")[number % 3]
-            data, names = _original(picked, style, kind, rng, hashes)
-            files.append((data, kind.rpartition(".")[2], names, "kept"))
-        files += _spoilt(style, files)
-        offers += [_write(directory, picked, style, seed, n, rng, each) for n, each in enumerate(files)]
+            # One drawing a film shows another film: somebody filed it wrongly.
+            shown = _next_film(label) if (style, number) == (MISLABELLED, per_style - 2) else picked
+            data, names = _original(shown, style, kind, rng, hashes)
+            plans.append(Planned(data, kind.rpartition(".")[2], names, "kept", shown.label))
+        plans += _spoilt(style, plans, [_identity(seed, label, style, n) for n in range(per_style)])
+        offers += [_write(directory, picked, style, seed, n, rng, each) for n, each in enumerate(plans)]
     return offers
+
+
+def _next_film(label: str) -> Film:
+    return FILMS[(LABELS.index(label) + 1) % len(FILMS)]
+
+
+def _misfiled(directory: Path, offers: list[Offer], seed: int, per_style: int) -> list[Offer]:
+    """The same picture under two films: one drawing of each film and style here is filed under the next film too."""
+    again = []
+    for offer in offers:
+        last = _identity(seed, offer.label, offer.style, per_style - 1)
+        if offer.style not in CONFLICTING or offer.id != last:
+            continue
+        other = _next_film(offer.label)
+        data = (directory / offer.file).read_bytes()
+        # Half of them are the very same file, half were saved again.
+        if offer.style == "drawing":
+            data = oddities.recompressed(data)
+        filetype = "jpg" if offer.style == "drawing" else offer.filetype
+        plan = Planned(data, filetype, offer.characters, "conflict", offer.truth, of=offer.id)
+        rng = np.random.default_rng([seed, *offer.id.encode()])
+        again.append(_write(directory, other, offer.style, seed, MISFILED_NUMBER, rng, plan))
+    return again
 
 
 def _original(
@@ -159,22 +225,43 @@ def _original(
     raise RuntimeError(f"{picked.label}: no more drawings that differ enough; ask for fewer per style")
 
 
-def _spoilt(
-    style: Style, originals: list[tuple[bytes, str, tuple[str, ...], Fate]]
-) -> list[tuple[bytes, str, tuple[str, ...], Fate]]:
-    plain = originals[len(FORMATS[style]) :]
-    first, second, third = plain[0], plain[1 % len(plain)], plain[2 % len(plain)]
-    wrong: dict[Style, tuple[bytes, str, tuple[str, ...], Fate]] = {
-        "fanart": (oddities.huge_png(), "png", third[2], "too-many-pixels"),
-        "sketch": (oddities.truncated(oddities.recompressed(third[0])), "jpg", third[2], "truncated"),
-        "drawing": (oddities.page_not_found(), "jpg", third[2], "not-a-picture"),
+def _spoilt(style: Style, originals: list[Planned], ids: list[str]) -> list[Planned]:
+    """Copies of some of the originals, and files that are of no use."""
+    skipped = len(FORMATS[style])
+    plain = list(zip(originals, ids, strict=True))[skipped:]
+
+    def copy(number: int, data: bytes, filetype: str, fate: Fate) -> Planned:
+        original, identity = plain[number % len(plain)]
+        of = identity if fate.endswith("duplicate") else ""
+        return Planned(data, filetype, original.characters, fate, original.truth, of)
+
+    def file(number: int) -> bytes:
+        return plain[number % len(plain)][0].data
+
+    wrong: dict[Style, list[Planned]] = {
+        "fanart": [
+            copy(2, oddities.huge_png(), "png", "too-many-pixels"),
+            copy(3, oddities.framed(file(3)), "jpg", "near-duplicate"),
+        ],
+        "sketch": [
+            copy(2, oddities.truncated(oddities.recompressed(file(0))), "jpg", "truncated"),
+            copy(3, oddities.blurred(file(3)), "jpg", "blurred"),
+        ],
+        "drawing": [
+            copy(2, oddities.page_not_found(), "jpg", "not-a-picture"),
+            copy(3, oddities.inverted(file(3)), "png", "near-duplicate"),
+        ],
     }
     return [
-        (*first[:3], "exact-duplicate"),
-        (oddities.recompressed(second[0]), "jpg", second[2], "near-duplicate"),
-        (oddities.shrunk(third[0]), "png", third[2], "near-duplicate"),
-        wrong[style],
+        copy(0, file(0), plain[0][0].filetype, "exact-duplicate"),
+        copy(1, oddities.recompressed(file(1)), "jpg", "near-duplicate"),
+        copy(2, oddities.shrunk(file(2)), "png", "near-duplicate"),
+        *wrong[style],
     ]
+
+
+def _identity(seed: int, label: str, style: Style, number: int) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"studio/{seed}/{label}/{style}/{number}"))
 
 
 def _write(
@@ -184,18 +271,20 @@ def _write(
     seed: int,
     number: int,
     rng: np.random.Generator,
-    each: tuple[bytes, str, tuple[str, ...], Fate],
+    each: Planned,
 ) -> Offer:
-    data, filetype, names, fate = each
-    identity = str(uuid.uuid5(uuid.NAMESPACE_URL, f"studio/{seed}/{picked.label}/{style}/{number}"))
-    path = Path(picked.label) / f"{identity}.{filetype}"
+    data, names = each.data, each.characters
+    identity = _identity(seed, picked.label, style, number)
+    path = Path(picked.label) / f"{identity}.{each.filetype}"
     (directory / path).parent.mkdir(parents=True, exist_ok=True)
     (directory / path).write_bytes(data)
     licence, version = LICENCES[int(rng.integers(len(LICENCES)))]
-    width, height = _size(data, fate)
+    width, height = _size(data, each.fate)
     return Offer(
         id=identity,
         label=picked.label,
+        truth=each.truth,
+        of=each.of,
         style=style,
         title=f"{picked.title} {WORDS[style]}: {' and '.join(names)} {rng.choice(MOODS)}",
         characters=names,
@@ -203,11 +292,11 @@ def _write(
         licence=licence,
         licence_version=version,
         file=path.as_posix(),
-        filetype=filetype,
+        filetype=each.filetype,
         filesize=len(data),
         width=width,
         height=height,
-        fate=fate,
+        fate=each.fate,
     )
 
 

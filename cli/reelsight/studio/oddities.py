@@ -8,7 +8,7 @@ import zlib
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from reelsight.studio.ink import Picture
 
@@ -76,6 +76,24 @@ def shrunk(data: bytes) -> bytes:
     image = _opened(data)
     size = (round(image.width * 0.66), round(image.height * 0.66))
     return encoded(image.resize(size, Image.Resampling.LANCZOS), "PNG")
+
+
+def inverted(data: bytes) -> bytes:
+    """A copy as a negative."""
+    return encoded(ImageOps.invert(_opened(data)), "PNG")
+
+
+def framed(data: bytes) -> bytes:
+    """A copy with black bars above and below, as players show it."""
+    image = _opened(data)
+    bar = round(image.height * 0.14)
+    return encoded(ImageOps.expand(image, (0, bar, 0, bar), "black"), "JPEG")
+
+
+def blurred(data: bytes) -> bytes:
+    """A copy so far out of focus that nobody can tell what it shows."""
+    image = _opened(data)
+    return encoded(image.filter(ImageFilter.GaussianBlur(max(image.size) / 24)), "JPEG")
 
 
 def truncated(data: bytes) -> bytes:

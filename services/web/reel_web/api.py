@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 from sse_starlette import EventSourceResponse
@@ -24,15 +24,13 @@ from reel_shared.web.envelope import envelope, timestamp, with_urls
 from reel_shared.web.events import event_response
 from reel_shared.web.idempotency import once
 from reel_shared.web.media import ACCEPTED
-from reel_shared.web.pagination import listing
+from reel_shared.web.pagination import Cursor, Limit, listing
 from reel_shared.web.requests import large_body
 from reel_shared.web.schemas import JobView, Page
 from reel_shared.web.uploads import largest, receive_upload
 
 router = APIRouter()
 JobId = Annotated[str, Path(examples=["job_01978c0de5b47cc2a1c5d0e0ffb2a4c1"])]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
-Limit = Annotated[int | None, Query(description="rows wanted, 50 unless said; coerced to what is allowed")]
 Lister = Annotated[Principal, Depends(require("read", "submit"))]
 StateName = Literal["queued", "running", "canceling", "succeeded", "failed", "canceled"]
 
@@ -49,11 +47,16 @@ def list_jobs(
     cursor: Cursor = None,
     limit: Limit = None,
 ) -> Response:
-    """The newest jobs first: all of them with the scope `read`, otherwise those of the calling key."""
+    """The newest jobs first: all of them with the scope `read`, otherwise those of the calling key.
+
+    A job's parts stand for nobody's wish of their own: they are listed with `parent_id` only.
+    """
     if kind is not None and kind not in KINDS:
         raise Unprocessable(f"There is no job kind {kind!r}; the kinds are {', '.join(KINDS)}.")
     wanted = listing(cursor, limit, state=state, kind=kind, parent_id=parent_id)
     query = sa.select(Job).filter_by(**wanted.filters)
+    if "parent_id" not in wanted.filters:
+        query = query.where(Job.part.is_(None))
     if not principal.may("read"):
         query = query.where(Job.owner == principal.id)
     with reading() as session:

@@ -36,7 +36,8 @@ def list_jobs(
         raise Unprocessable(f"There is no such state or queue; the queues are {', '.join(QUEUES)}.")
     wanted = listing(cursor, PAGE_ROWS, state=state or None, queue=queue or None)
     with reading() as session:
-        found = wanted.page(session, _visible(viewer).filter_by(**wanted.filters), Job, summary)
+        whole = _visible(viewer).filter_by(**wanted.filters).where(Job.part.is_(None))
+        found = wanted.page(session, whole, Job, summary)
         data = {
             **found,
             "queues": queue_counts(session, viewer),
@@ -81,8 +82,12 @@ def _visible(viewer: Principal) -> sa.Select[Job]:
 
 
 def queue_counts(session: Session, viewer: Principal) -> list[dict[str, Any]]:
-    """How many jobs wait, run and failed, a row for each queue, in the pipeline's order."""
+    """How many jobs wait, run and failed, a row for each queue, in the pipeline's order.
+
+    Parts of jobs wait and run like others; their ends are not counted beside that of the job itself.
+    """
     query = sa.select(Job.queue, Job.state, sa.func.count()).group_by(Job.queue, Job.state)
+    query = query.where(sa.or_(Job.part.is_(None), Job.state.not_in(TERMINAL)))
     if not viewer.may("read"):
         query = query.where(Job.owner == viewer.id)
     counts = {(queue, state): count for queue, state, count in session.execute(query)}
@@ -105,6 +110,7 @@ def summary(job: Job) -> dict[str, Any]:
         "id": job.id,
         "kind": job.kind,
         "queue": job.queue,
+        "part": job.part,
         "state": job.state,
         "attempt": job.attempt,
         "progress": progress(job),

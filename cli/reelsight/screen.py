@@ -1,9 +1,10 @@
-"""The demo's progress on a terminal: one line a step, one bar a job; plain lines when piped."""
+"""Progress on a terminal: one line a step, one bar a job; plain lines when piped. Used by demo and the commands."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -34,9 +35,7 @@ class Screen:
             yield update
 
     @contextmanager
-    def following(
-        self, jobs: Mapping[Hashable, JsonObject]
-    ) -> Iterator[Callable[[Hashable, JsonObject], None]]:
+    def following(self, jobs: Mapping[Any, JsonObject]) -> Iterator[Callable[[Hashable, JsonObject], None]]:
         """Show the jobs; yields ``update(name, job)``."""
         with self._progress() as progress:
             overall = progress.add_task("  jobs", total=len(jobs), text="")

@@ -1,0 +1,350 @@
+"""Perceptual hashes beside imagehash and imagededup on the same JPEG files, in one run: speed, recall, pairs.
+
+    python benchmarks/hashing.py [--folder pictures/] [--pictures 400] [--codes 100000] [--check]
+
+Without a folder the pictures are rendered. Of each, copies are made as the web makes them; a copy counts as found when
+its original is, and a false positive is any other picture that is called the same. With ``--check`` the run fails
+where ours is slower than promised, or finds less than imagededup at the same number of false positives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import imagehash
+import numpy as np
+from imagededup.methods import PHash
+from PIL import Image
+
+from reel_ingest.bars import without_bars
+from reel_ingest.duplicates import NearDuplicates, distance
+from reel_ingest.hashing import phash, phash_files
+from reel_shared.hamming import near_groups, pair_blocks
+
+THRESHOLDS = range(0, 17, 2)
+OPERATING = 6
+"""Bits within which a web picture is a duplicate unless the request says otherwise."""
+ROUNDS = 3
+Pixels = np.ndarray
+
+
+# --- pictures and their copies ---------------------------------------------------------------------------------
+
+
+def rendered(count: int, size: tuple[int, int] = (700, 400)) -> list[Pixels]:
+    """Backdrops with shapes and a little grain; every fourth one looks like its neighbour, as in a film."""
+    pictures = []
+    for seed in range(count):
+        rng = np.random.default_rng(seed - (seed % 4 == 3))
+        picture = cv2.resize(
+            rng.integers(20, 220, (4, 7, 3), dtype=np.uint8), size, interpolation=cv2.INTER_CUBIC
+        )
+        own = np.random.default_rng(10_000 + seed)
+        for _ in range(14):
+            place = tuple(int(v) for v in own.integers(0, size))
+            axes = tuple(int(v) for v in own.integers(12, 110, 2))
+            colour = own.integers(0, 256, 3).tolist()
+            cv2.ellipse(picture, place, axes, int(own.integers(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+        pictures.append(cv2.add(picture, own.integers(0, 10, picture.shape, dtype=np.uint8)))
+    return pictures
+
+
+def distinct(pictures: list[Pixels]) -> list[Pixels]:
+    """Leave out what either library would call the same: a folder has duplicates of its own."""
+    peer, kept = PHash(verbose=False), []
+    tables = (NearDuplicates(), NearDuplicates())
+    for picture in pictures:
+        codes = (
+            int(str(imagehash.phash(Image.fromarray(picture))), 16),
+            int(peer.encode_image(image_array=picture), 16),
+        )
+        if any(table.find(code, OPERATING) for table, code in zip(tables, codes, strict=True)):
+            continue
+        for table, code in zip(tables, codes, strict=True):
+            table.add(code)
+        kept.append(picture)
+    return kept
+
+
+def resized(image: Pixels) -> Pixels:
+    return np.asarray(cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+
+
+def watermarked(image: Pixels) -> Pixels:
+    made, (height, width) = image.copy(), image.shape[:2]
+    scale = width / 500
+    cv2.putText(
+        made,
+        "example.com",
+        (width // 2, height - height // 20),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        scale,
+        (255,) * 3,
+        2,
+    )
+    return made
+
+
+def cropped(image: Pixels) -> Pixels:
+    height, width = image.shape[:2]
+    return np.ascontiguousarray(
+        image[height // 50 : height - height // 50, width // 50 : width - width // 50]
+    )
+
+
+def bordered(image: Pixels) -> Pixels:
+    bar = image.shape[0] // 7
+    return np.asarray(cv2.copyMakeBorder(image, bar, bar, 0, 0, cv2.BORDER_CONSTANT))
+
+
+COPIES: dict[str, tuple[Callable[[Pixels], Pixels], int]] = {
+    "re-encoded, quality 40": (lambda image: image, 40),
+    "half the size": (resized, 80),
+    "watermark": (watermarked, 80),
+    "cropped by 2 % a side": (cropped, 80),
+    "brighter by 30": (lambda image: cv2.add(image, np.full_like(image, 30)), 80),
+    "negative": (lambda image: 255 - image, 80),
+    "black bars": (bordered, 80),
+    "mirrored (not wanted)": (lambda image: np.ascontiguousarray(image[:, ::-1]), 80),
+}
+
+
+def write(folder: Path, pictures: list[Pixels]) -> dict[str, list[Path]]:
+    """Write originals and copies as JPEG; gives the files by what they are, in the same order."""
+    files: dict[str, list[Path]] = {"original": []}
+    for number, picture in enumerate(pictures):
+        files["original"].append(_jpeg(folder / "original" / f"{number:05d}.jpg", picture, 90))
+    for name, (change, quality) in COPIES.items():
+        place = folder / name.split(",")[0].replace(" ", "-")
+        files[name] = [_jpeg(place / f"{n:05d}.jpg", change(p), quality) for n, p in enumerate(pictures)]
+    return files
+
+
+def _jpeg(path: Path, picture: Pixels, quality: int) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(picture).save(path, "JPEG", quality=quality)
+    return path
+
+
+# --- speed -----------------------------------------------------------------------------------------------------
+
+
+def best(run: Callable[[], object]) -> float:
+    """Return the seconds of the quickest round: what the machine does when nothing else does."""
+    seconds = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def with_imagehash(path: Path) -> int:
+    with Image.open(path) as image:
+        return int(str(imagehash.phash(image)), 16)
+
+
+def speed(paths: list[Path]) -> float:
+    """Print pictures per second of each way; returns how many times imagehash ours is, one thread each."""
+    folder, peer = paths[0].parent, PHash(verbose=False)
+    ways: dict[str, Callable[[], object]] = {
+        "imagehash, 1 thread": lambda: [with_imagehash(path) for path in paths],
+        "imagededup, in this process": lambda: [peer.encode_image(image_file=path) for path in paths],
+        "ours, 1 thread": lambda: list(phash_files(paths)),
+        "imagededup, 2 processes": lambda: peer.encode_images(image_dir=folder, num_enc_workers=2),
+        "ours, 2 threads": lambda: list(phash_files(paths, threads=2)),
+    }
+    rates = {name: len(paths) / best(run) for name, run in ways.items()}
+    first = rates["imagehash, 1 thread"]
+    print(f"hashes of {len(paths)} JPEG files")
+    for name, rate in rates.items():
+        print(f"  {name:30}{rate:9.0f}/s{rate / first:7.2f}x imagehash")
+    one = rates["ours, 1 thread"] / rates["imagededup, in this process"]
+    two = rates["ours, 2 threads"] / rates["imagededup, 2 processes"]
+    print(f"  ours over imagededup: {one:.2f}x one to one, {two:.2f}x two to two")
+    return rates["ours, 1 thread"] / first
+
+
+def agreement(paths: list[Path]) -> int:
+    """Print in how many bits ours differs; returns the most from imagehash."""
+    ours = [value for _, value in phash_files(paths)]
+    theirs = [with_imagehash(path) for path in paths]
+    pixels = [phash(np.asarray(Image.open(path).convert("RGB"))) for path in paths]
+    print("bits of 64 that differ")
+    most = 0
+    for name, others in (("imagehash", theirs), ("our hash of the decoded pixels", pixels)):
+        bits = [distance(a, b) for a, b in zip(ours, others, strict=True) if a is not None]
+        most = most or max(bits)
+        print(f"  from {name}: mean {np.mean(bits):.2f}, at most {max(bits)}")
+    return most
+
+
+# --- recall ----------------------------------------------------------------------------------------------------
+
+
+def our_hashes(path: Path) -> list[int]:
+    """The hashes that ingest compares of a web picture."""
+    image = np.asarray(Image.open(path).convert("RGB"))
+    inside = without_bars(image)
+    return [phash(image)] if inside is None else [phash(inside), phash(image)]
+
+
+class Ours:
+    def __init__(self, originals: list[Path]) -> None:
+        hashes = [(number, value) for number, path in enumerate(originals) for value in our_hashes(path)]
+        self._owners = [number for number, _ in hashes]
+        self._index = NearDuplicates(value for _, value in hashes)
+
+    def nearest_bits(self, path: Path) -> dict[int, int]:
+        """Return the distance of every original that is near in any way."""
+        found: dict[int, int] = {}
+        for value in our_hashes(path):
+            for match in self._index.near(value, max(THRESHOLDS)):
+                owner = self._owners[match.position]
+                found[owner] = min(match.distance, found.get(owner, 64))
+        return found
+
+
+class ImageDedup:
+    def __init__(self, originals: list[Path]) -> None:
+        self._hash = PHash(verbose=False)
+        self._index = NearDuplicates(self._code(path) for path in originals)
+
+    def _code(self, path: Path) -> int:
+        return int(self._hash.encode_image(image_file=path), 16)
+
+    def nearest_bits(self, path: Path) -> dict[int, int]:
+        # The negatives are our own doing; imagededup compares hashes as they are.
+        found = self._index.near(self._code(path), max(THRESHOLDS))
+        return {match.position: match.distance for match in found if not match.inverted}
+
+
+def recall(files: dict[str, list[Path]]) -> tuple[float, float]:
+    """Print what is found; returns our and their recall of wanted copies at the same number of false positives."""
+    tables = {"ours": Ours(files["original"]), "imagededup": ImageDedup(files["original"])}
+    wanted = [name for name in COPIES if "not wanted" not in name]
+    found: dict[str, dict[str, np.ndarray]] = {}
+    false: dict[str, np.ndarray] = {}
+    for who, table in tables.items():
+        false[who] = np.zeros(len(THRESHOLDS), dtype=int)
+        found[who] = {}
+        for name, paths in files.items():
+            hits = np.zeros(len(THRESHOLDS))
+            for number, path in enumerate(paths):
+                near = table.nearest_bits(path)
+                hits += [near.get(number, 64) <= bits for bits in THRESHOLDS]
+                wrong = [away for position, away in near.items() if position != number]
+                false[who] += [sum(away <= bits for away in wrong) for bits in THRESHOLDS]
+            found[who][name] = hits / len(paths)
+    at = list(THRESHOLDS).index(OPERATING)
+    allowed = int(min(false["ours"][at], false["imagededup"][at]))
+    widest = {who: _widest(false[who], allowed) for who in tables}
+    columns = [("ours", at), ("imagededup", at), *widest.items()]
+    print(
+        f"recall of planted copies, {len(files['original'])} of each; right: as wide as {allowed} false ones allow"
+    )
+    print(f"  {'':24}" + "".join(f"{who:>12}" for who, _ in columns))
+    print(f"  {'within bits':24}" + "".join(f"{THRESHOLDS[n]:12}" for _, n in columns))
+    for name in COPIES:
+        print(f"  {name:24}" + "".join(f"{found[who][name][n]:12.1%}" for who, n in columns))
+    means = [float(np.mean([found[who][name][n] for name in wanted])) for who, n in columns]
+    print(f"  {'all that are wanted':24}" + "".join(f"{mean:12.1%}" for mean in means))
+    print(f"  {'false positives':24}" + "".join(f"{false[who][n]:12}" for who, n in columns))
+    return means[2], means[3]
+
+
+def _widest(false: np.ndarray, allowed: int) -> int:
+    return max((n for n, count in enumerate(false) if count <= allowed), default=0)
+
+
+# --- pairs -----------------------------------------------------------------------------------------------------
+
+
+def planted(count: int) -> np.ndarray:
+    """Random codes of which a tenth lie within 6 bits of another one."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 2**64, count, dtype=np.uint64)
+    copies = count // 10
+    turned = codes[:copies].copy()
+    for _ in range(OPERATING):
+        turned ^= np.uint64(1) << rng.integers(0, 64, copies).astype(np.uint64)
+    codes[count - copies :] = turned
+    return codes
+
+
+def pairs(count: int, peer_count: int) -> float:
+    """Print the seconds of comparing all with all; returns ours for ``count``."""
+    print(f"all pairs within {OPERATING} bits")
+    codes = planted(count)
+    began = time.perf_counter()
+    found = sum(len(one) for one, _ in pair_blocks(codes, OPERATING))
+    seconds = time.perf_counter() - began
+    print(f"  ours, {count} codes: {found} pairs in {seconds:.2f} s")
+    for name, each in (("planted", codes), ("all equal", np.full(count, 7, dtype=np.uint64))):
+        began = time.perf_counter()
+        sets = len(np.unique(near_groups(each, OPERATING)))
+        print(f"  ours, {count} codes, {name}: {sets} sets in {time.perf_counter() - began:.2f} s")
+    codes = planted(peer_count)
+    began = time.perf_counter()
+    mine = sum(len(one) for one, _ in pair_blocks(codes, OPERATING))
+    own = time.perf_counter() - began
+    names = {f"{number}": f"{code:016x}" for number, code in enumerate(codes.tolist())}
+    began = time.perf_counter()
+    answer = PHash(verbose=False).find_duplicates(
+        encoding_map=names, max_distance_threshold=OPERATING, num_enc_workers=1, num_dist_workers=1
+    )
+    theirs = time.perf_counter() - began
+    total = sum(len(near) for near in answer.values()) // 2
+    print(
+        f"  {peer_count} codes: ours {own:.2f} s, imagededup {theirs:.2f} s in 1 process: {theirs / own:.0f}x"
+    )
+    if total != mine:
+        sys.exit(f"ours found {mine} pairs and imagededup {total}")
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--codes", type=int, default=100_000)
+    parser.add_argument("--peer-codes", type=int, default=10_000)
+    parser.add_argument("--check", action="store_true")
+    wish = parser.parse_args()
+    logging.disable(logging.INFO)
+    cv2.setNumThreads(1)
+    if wish.folder:
+        found = sorted(p for p in wish.folder.rglob("*") if p.suffix in {".jpg", ".jpeg", ".png"})
+        step = max(1, len(found) // wish.pictures)
+        chosen = found[::step][: wish.pictures]
+        pictures = distinct(
+            [np.asarray(Image.open(io.BytesIO(p.read_bytes())).convert("RGB")) for p in chosen]
+        )
+    else:
+        pictures = rendered(wish.pictures)
+    with tempfile.TemporaryDirectory() as folder:
+        files = write(Path(folder), pictures)
+        ratio = speed(files["original"])
+        bits = agreement(files["original"])
+        mine, theirs = recall(files)
+    seconds = pairs(wish.codes, wish.peer_codes)
+    failed = {
+        "4 times imagehash": ratio < 4,
+        "at most 4 bits from imagehash": bits > 4,
+        "recall of imagededup": mine < theirs,
+        "pairs in 10 s": seconds > 10,
+    }
+    if wish.check and any(failed.values()):
+        sys.exit("not reached: " + ", ".join(name for name, missed in failed.items() if missed))
+
+
+if __name__ == "__main__":
+    main()

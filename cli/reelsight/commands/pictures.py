@@ -1,0 +1,222 @@
+"""``reel pictures``: pictures of a class, out of a folder, a zip or a search."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from reel_shared.client import Client
+from reel_shared.contracts import CollectPicturesRequest, JsonObject
+from reel_shared.contracts.curation import ChangeImagesRequest
+from reelsight.commands import console
+from reelsight.commands.connected import FieldsOption, connected, request_of
+from reelsight.commands.films import DatasetOption, DetachOption, reasons
+from reelsight.commands.following import announce, follow
+
+pictures = typer.Typer(help="Add, search and list pictures.", no_args_is_help=True)
+LicenceOption = Annotated[str, typer.Option(help="The licence of all of them, when known.")]
+ProbeOption = Annotated[
+    str, typer.Option(help="Keep them out of training, as a held-out probe set of this name.")
+]
+
+
+@pictures.command()
+@connected
+def add(
+    client: Client,
+    path: Annotated[
+        Path,
+        typer.Argument(help="A zip, a folder of pictures, or a folder with a folder a class.", exists=True),
+    ],
+    label: Annotated[str, typer.Option("--class", help="The class; else each folder names one.")] = "",
+    dataset: DatasetOption = "default",
+    style: Annotated[str, typer.Option(help="What they are: fanart, sketch, drawing, cosplay, …")] = "",
+    licence: LicenceOption = "",
+    probe: ProbeOption = "",
+    augment: Annotated[bool, typer.Option(help="Make the six variants of each.")] = True,
+    extra: FieldsOption = None,
+    detach: DetachOption = False,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Upload pictures, one job a class."""
+    jobs: dict[str, JsonObject] = {}
+    for name, place in _classes(path, label):
+        request = request_of(
+            CollectPicturesRequest,
+            {
+                "dataset": dataset,
+                "label": name,
+                "provider": "zip",
+                "key": "uploads/pending",
+                "style": style,
+                "licence": licence,
+                "probe": probe,
+                "augment": augment,
+                "limit": 5000,
+            },
+            extra,
+        )
+        request.key = _uploaded(client, place)
+        jobs[name] = client.collect_pictures(request)
+    if detach:
+        announce(jobs, as_json=as_json)
+        return
+    _show(follow(client, jobs), as_json=as_json)
+
+
+def _classes(path: Path, label: str) -> Iterator[tuple[str, Path]]:
+    """Yield each class with its zip or folder."""
+    if path.is_file() and not zipfile.is_zipfile(path):
+        console.fail(f"{path} is no zip archive; give a zip or a folder.", code=console.EXIT_USAGE)
+    folders = [] if path.is_file() else sorted(each for each in path.iterdir() if each.is_dir())
+    if label or not folders:
+        yield label or path.resolve().stem, path
+        return
+    yield from ((folder.name, folder) for folder in folders)
+
+
+def _uploaded(client: Client, place: Path) -> str:
+    if place.is_file():
+        return client.upload(place).key
+    files = sorted(file for file in place.rglob("*") if file.is_file())
+    if not files:
+        console.fail(f"The folder {place} is empty.")
+    with tempfile.TemporaryDirectory() as folder:
+        packed = Path(folder, "pictures.zip")
+        # Pictures are compressed already; storing them makes the same bytes of the same folder every time.
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+            for file in files:
+                member = zipfile.ZipInfo(file.relative_to(place).as_posix())
+                archive.writestr(member, file.read_bytes())
+        return client.upload(packed).key
+
+
+@pictures.command()
+@connected
+def search(
+    client: Client,
+    query: Annotated[str, typer.Argument(help="What to look for, such as the film's name.")],
+    label: Annotated[str, typer.Option("--class", help="The class.")],
+    dataset: DatasetOption = "default",
+    provider: Annotated[
+        str, typer.Option(help="openverse, wikimedia, …; see docs/reference.md.")
+    ] = "openverse",
+    styles: Annotated[
+        str, typer.Option(help="One search for each, such as fanart,sketch,drawing; none: the query alone.")
+    ] = "",
+    since: Annotated[str, typer.Option(help="Only from this day on, as 2020-01-31.")] = "",
+    until: Annotated[str, typer.Option(help="Only up to this day.")] = "",
+    windows: Annotated[int | None, typer.Option(help="Cut that time into so many searches.")] = None,
+    limit: Annotated[int, typer.Option(help="Pictures for each search at most.")] = 200,
+    probe: ProbeOption = "",
+    extra: FieldsOption = None,
+    detach: DetachOption = False,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Collect pictures from the web."""
+    fields = {
+        "dataset": dataset,
+        "label": label,
+        "provider": provider,
+        "query": query,
+        "styles": [style.strip() for style in styles.split(",") if style.strip()],
+        "since": since,
+        "until": until,
+        "windows": windows,
+        "limit": limit,
+        "probe": probe,
+    }
+    jobs = {label: client.collect_pictures(request_of(CollectPicturesRequest, fields, extra))}
+    if detach:
+        announce(jobs, as_json=as_json)
+        return
+    _show(follow(client, jobs), as_json=as_json)
+
+
+def _show(jobs: dict[str, JsonObject], *, as_json: bool) -> None:
+    if console.wants_json(as_json):
+        console.print_json({name: job["result"] for name, job in jobs.items()})
+        return
+    table = Table(
+        "class", "seen", "kept", "exact", "near", "conflicts", "rejected", "refused", box=None, pad_edge=False
+    )
+    for name, job in jobs.items():
+        counts = job["result"]["counts"]
+        numbers = ("seen", "kept", "exact_duplicates", "near_duplicates", "conflicts")
+        table.add_row(
+            name,
+            *(str(counts[number]) for number in numbers),
+            reasons(counts["rejected"]),
+            reasons(counts["refused"]),
+        )
+    console.out.print(table)
+
+
+@pictures.command("list")
+@connected
+def list_pictures(
+    client: Client,
+    dataset: Annotated[str, typer.Option(help="Only this dataset.")] = "",
+    label: Annotated[str, typer.Option("--class", help="Only this class.")] = "",
+    state: Annotated[str, typer.Option(help="active, rejected, quarantined, duplicate or removed.")] = "",
+    limit: Annotated[int, typer.Option(help="At most so many.")] = 50,
+    as_json: console.JsonOption = False,
+) -> None:
+    """The pictures of a dataset, the newest first."""
+    found = client.images(dataset=dataset, label=label, state=state, variant="original")
+    rows = [image for _, image in zip(range(limit), found, strict=False)]
+    if console.wants_json(as_json):
+        console.print_json(rows)
+        return
+    table = Table("picture", "class", "source", "style", "state", "why", "licence", box=None, pad_edge=False)
+    for image in rows:
+        fields = ("id", "label", "source", "style", "state", "state_reason", "licence")
+        table.add_row(*(str(image[field]) for field in fields))
+    console.out.print(table if rows else "No such pictures.")
+
+
+@pictures.command("set")
+@connected
+def set_pictures(
+    client: Client,
+    ids: Annotated[list[str], typer.Argument(help="Pictures' ids, such as img_01a2….")],
+    state: Annotated[str, typer.Option(help="active, rejected or quarantined.")] = "",
+    label: Annotated[str, typer.Option("--class", help="The right class.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, in a word or two.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Give a film's frames another class too.")] = False,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Set the state or the class of pictures; variants go along."""
+    wanted = {name: value for name, value in (("state", state), ("label", label)) if value}
+    fields = {"image_ids": ids, "set": wanted, "reason": reason, "force": force}
+    batch = client.change_images(request_of(ChangeImagesRequest, fields, None))
+    _say(batch.model_dump(), as_json=as_json)
+
+
+@pictures.command()
+@connected
+def undo(
+    client: Client,
+    batch: Annotated[str, typer.Argument(help="What `reel pictures set` answered.")],
+    as_json: console.JsonOption = False,
+) -> None:
+    """Put back what one action changed."""
+    _say(client.undo_changes(batch).model_dump(), as_json=as_json)
+
+
+def _say(batch: JsonObject, *, as_json: bool) -> None:
+    if console.wants_json(as_json):
+        console.print_json(batch)
+        return
+    skipped = f", {batch['skipped']} left alone" if batch["skipped"] else ""
+    console.out.print(
+        f"{batch['changed']} changed, {batch['unchanged']} were so already{skipped}. "
+        f"To put it back: reel pictures undo {batch['batch_id']}",
+        highlight=False,
+    )

@@ -1,0 +1,57 @@
+"""``reel train``: a model out of a dataset version."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from reel_shared.client import Client
+from reel_shared.contracts import JsonObject, TrainModelRequest
+from reelsight.commands import console
+from reelsight.commands.connected import FieldsOption, connected, request_of
+from reelsight.commands.following import announce, follow
+
+
+@connected
+def train(
+    client: Client,
+    version: Annotated[str, typer.Argument(help="A dataset version's id, such as dsv_01a2….")],
+    recipe: Annotated[str, typer.Option(help="article, article-final or demo.")] = "article",
+    weights: Annotated[str, typer.Option(help="Where to start: those of the recipe unless said.")] = "recipe",
+    seed: Annotated[int, typer.Option(help="Of the training.")] = 42,
+    activate: Annotated[bool, typer.Option("--activate", help="Serve the model when it is done.")] = False,
+    extra: FieldsOption = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the job.")] = False,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Train a model; Ctrl-C leaves the training running."""
+    fields = {
+        "dataset_version_id": version,
+        "recipe": recipe,
+        "weights": weights,
+        "seed": seed,
+        "activate": activate,
+    }
+    jobs = {recipe: client.train_model(request_of(TrainModelRequest, fields, extra))}
+    if detach:
+        announce(jobs, as_json=as_json)
+        return
+    result = follow(client, jobs)[recipe]["result"]
+    if console.wants_json(as_json):
+        console.print_json(result)
+        return
+    console.out.print(_metrics(result["metrics"]))
+    console.out.print(
+        f"{result['model_id']}: {result['architecture']}, {result['precision']} on {result['device']}, "
+        f"{result['seconds']:.0f} s.",
+        highlight=False,
+    )
+
+
+def _metrics(metrics: JsonObject) -> Table:
+    table = Table("judged on", "pictures", "accuracy", box=None, pad_edge=False)
+    for name, figures in metrics.items():
+        table.add_row(name, str(figures["images"]), f"{figures['accuracy']:.3f}")
+    return table
