@@ -57,13 +57,14 @@ def known_pictures(session: Session, dataset: str) -> list[Known]:
         Image.phash,
         Image.state,
         Image.duplicate_of,
+        Image.phash_with_bars,
     )
     query = sa.select(*columns).where(
         Image.dataset == dataset, Image.variant == Variant.ORIGINAL, sa.or_(stands, by_person)
     )
     rows = session.execute(query.order_by(Image.id)).all()
     return [
-        Known(*row[:4], int(row.phash, 16), row.state, row.duplicate_of, also=_hashes(row.phash_with_bars))
+        Known(*row[:4], int(row.phash, 16), row.state, row.duplicate_of, _hashes(row.phash_with_bars))
         for row in rows
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -38,7 +39,7 @@ def test_the_articles_searches():
 def test_windows_touch_and_do_not_overlap():
     found = windows(date(2020, 1, 1), date(2021, 1, 1), 7)
     assert (found[0][0], found[-1][1]) == (date(2020, 1, 1), date(2021, 1, 1))
-    assert all(before[1] == after[0] for before, after in zip(found, found[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(found))
     lengths = {(until - since).days for since, until in found}
     assert lengths <= {52, 53}
     request = wanted(styles=["", "fanart"], since="2020-01-01", until="2020-01-05", windows=4)

@@ -78,6 +78,10 @@ def make(**options):
     return Fetcher(user_agent="Reelsight/0.1", resolver=resolver, **{**settings, **options})
 
 
+def make_local(server):
+    return make(allowed_hosts=[server.host], resolver=lambda host, port: [host])
+
+
 def refusal(fetcher, url):
     with pytest.raises(Refused) as refused:
         fetcher.get(url, max_bytes=1000)
@@ -145,14 +149,14 @@ def test_a_name_that_does_not_resolve_now_or_ever(code, transient):
 )
 def test_which_answers_may_be_tried_again_some_day(server, status, transient):
     server.pages["/x"] = lambda h: h.answer(status)
-    refused = refusal(make(allowed_hosts=[server.host]), server.url("/x"))
+    refused = refusal(make_local(server), server.url("/x"))
     assert (refused.reason, refused.transient) == (f"http-{status}", transient)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_site_that_cannot_show_its_rules_is_left_alone_for_a_while(server, status):
     server.pages["/robots.txt"] = lambda h: h.answer(status)
-    refused = refusal(make(allowed_hosts=[server.host]), server.url("/x"))
+    refused = refusal(make_local(server), server.url("/x"))
     assert (refused.reason, refused.transient) == ("robots-unreadable", True)
     assert "/x" not in server.asked
 
