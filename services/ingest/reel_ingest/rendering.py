@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
@@ -93,8 +94,11 @@ class Look:
         across, down = size[::-1] if turns % 2 else size
         # One step from the stored planes to the final size: several times cheaper than by a full-size RGB picture.
         method = "AREA" if across * down <= part.width * part.height else "BICUBIC"
-        picture = part.reformat(across, down, "rgb24", interpolation=method, threads=1).to_ndarray()
-        return np.ascontiguousarray(np.rot90(picture, turns))
+        # As planes: swscale makes those in half the time of packed RGB, with colour of full resolution.
+        scaled = part.reformat(across, down, "gbrp", interpolation=method, threads=1)
+        green, blue, red = (plane_pixels(plane, 8) for plane in scaled.planes)
+        picture = cv2.merge([red, green, blue])
+        return np.ascontiguousarray(np.rot90(picture, turns), dtype=np.uint8)
 
 
 def _cropped(frame: Any, crop: Crop, turns: int) -> Any:
