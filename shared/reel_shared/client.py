@@ -27,6 +27,7 @@ HOLD_SECONDS = 1
 PATHS: dict[Kind, str] = {
     contracts.EXTRACT_FRAMES: "/v1/movies",
     contracts.COLLECT_PICTURES: "/v1/web-collections",
+    contracts.IMPORT_DATASET: "/v1/dataset-imports",
     contracts.RANK_SUBJECTS: "/v1/subject-rankings",
     contracts.TAKE_DOWN_PICTURES: "/v1/takedowns",
     contracts.MAKE_VARIANTS: "/v1/variants",
@@ -136,6 +137,12 @@ class Client:
         self, request: contracts.CollectPicturesRequest, *, metadata: JsonObject | None = None
     ) -> JsonObject:
         return self.submit(contracts.COLLECT_PICTURES, request, metadata=metadata)
+
+    def import_dataset(
+        self, request: contracts.ImportDatasetRequest, *, metadata: JsonObject | None = None
+    ) -> JsonObject:
+        """Read a zip that ``upload`` stored: one of ``export_dataset``, image folders, or pictures with a table."""
+        return self.submit(contracts.IMPORT_DATASET, request, metadata=metadata)
 
     def rank_subjects(
         self, request: contracts.RankSubjectsRequest, *, metadata: JsonObject | None = None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from reel_shared import contracts
-from reel_shared.contracts import COLLECT_PICTURES, MAKE_VARIANTS, JsonObject, Kind, Model
+from reel_shared.contracts import COLLECT_PICTURES, IMPORT_DATASET, MAKE_VARIANTS, JsonObject, Kind, Model
 
 
 class Step(NamedTuple):
@@ -24,6 +24,16 @@ PIPELINE: tuple[Step, ...] = (
         when=lambda request, result: request["augment"] and result["counts"]["kept"] > 0,
         request=lambda request, result: contracts.MakeVariantsRequest(
             dataset=request["dataset"], label=request["label"], collection_id=result["collection_id"]
+        ),
+    ),
+    Step(
+        after=IMPORT_DATASET,
+        then=MAKE_VARIANTS,
+        when=lambda request, result: (
+            request["augment"] and result["collection_id"] is not None and result["counts"]["kept"] > 0
+        ),
+        request=lambda request, result: contracts.MakeVariantsRequest(
+            dataset=request["dataset"], collection_id=result["collection_id"]
         ),
     ),
 )

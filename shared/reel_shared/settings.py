@@ -70,6 +70,7 @@ class Limits(BaseModel):
     json_bytes: int = 2 * 2**20
     archive_members: int = 20_000
     archive_bytes: int = 4 * 2**30
+    dataset_members: int = 200_000
     page_size: int = 200
 
 

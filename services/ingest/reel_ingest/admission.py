@@ -32,10 +32,19 @@ CHUNK = 500
 """Rows in one statement."""
 
 
-def open_sieve(*, dataset: str, label: str, source: Source, near_distance: int) -> Sieve:
+def open_sieve(
+    *, dataset: str, label: str, source: Source, near_distance: int, own_distance: int | None = None
+) -> Sieve:
     """Return a sieve that knows the dataset as it stands, and every picture that was taken down anywhere."""
     known, gone = transact(lambda session: (known_pictures(session, dataset), taken_down(session)))
-    return Sieve(label=label, source=source, near_distance=near_distance, known=known, taken_down=gone)
+    return Sieve(
+        label=label,
+        source=source,
+        near_distance=near_distance,
+        own_distance=own_distance,
+        known=known,
+        taken_down=gone,
+    )
 
 
 def known_pictures(session: Session, dataset: str) -> list[Known]:
@@ -87,14 +96,26 @@ def write(
     older pictures in doubt are quarantined by a change that can be undone.
     """
     session.add(parent)
+    admit(session, parent.dataset, rows, sieve, counts, by=parent.job_id)
+    parent.counts = counts.model_dump(mode="json")
+
+
+def admit(
+    session: Session, dataset: str, rows: Iterable[Row], sieve: Sieve, counts: Counts, *, by: str
+) -> Mapping[str, Verdict]:
+    """Add pictures, each in its state, and return the verdicts by id; movies and collections are the caller's.
+
+    Args:
+        by: the job that adds them.
+    """
     session.flush()
-    _one_after_the_other(session, parent.dataset)
+    _one_after_the_other(session, dataset)
     waiting: Iterable[Row] = rows
     for _ in range(_ROUNDS):
-        known = known_pictures(session, parent.dataset)
+        known = known_pictures(session, dataset)
         newcomers = [one for one in known if one.id not in sieve.known_ids]
         settlement = sieve.settle(newcomers, taken_down(session))
-        _quarantine(session, settlement.contested, by=parent.job_id)
+        _quarantine(session, settlement.contested, by=by)
         waiting = [row for chunk in _chunks(waiting) for row in _insert(session, chunk, settlement)]
         if not waiting:
             break
@@ -103,7 +124,7 @@ def write(
         raise Conflict("The same pictures are changed over and over meanwhile; run the job again.")
     for name in Counts.model_fields:
         setattr(counts, name, getattr(settlement.counts, name))
-    parent.counts = counts.model_dump(mode="json")
+    return settlement.verdicts
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:

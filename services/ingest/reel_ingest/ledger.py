@@ -18,7 +18,7 @@ from reel_ingest.pictures import Picture
 from reel_ingest.web_sources.provider import Candidate
 from reel_ingest.web_sources.searches import Digest, digest
 from reel_shared import jobs
-from reel_shared.contracts import CollectPicturesRequest, Source, Variant
+from reel_shared.contracts import Source, Variant
 from reel_shared.db.engine import reading, transact
 from reel_shared.db.models import Candidate as CandidateRow
 from reel_shared.db.models import Collection, Takedown
@@ -108,15 +108,17 @@ class Ledger:
         session.execute(sa.insert(CandidateRow), batch)
 
 
-def image_row(request: CollectPicturesRequest, candidate: Candidate, picture: Picture, *, job_id: str) -> Row:
-    """Return the row that a picture will get once its collection stands.
+def image_row(
+    candidate: Candidate, picture: Picture, *, dataset: str, label: str, probe: str, job_id: str
+) -> Row:
+    """Return the row that a web picture will get once its collection stands.
 
     ``state_reason`` is the check that it fails, if any.
     """
     return {
         "id": new_id("img"),
-        "dataset": request.dataset,
-        "label": request.label,
+        "dataset": dataset,
+        "label": label,
         "source": Source.WEB,
         "variant": Variant.ORIGINAL,
         "key": picture.file.key,
@@ -129,7 +131,7 @@ def image_row(request: CollectPicturesRequest, candidate: Candidate, picture: Pi
         "phash_with_bars": None if picture.phash_with_bars is None else f"{picture.phash_with_bars:016x}",
         "quality": picture.quality,
         "state_reason": picture.refusal or "",
-        "probe": request.probe_of(candidate.style),
+        "probe": probe,
         "style": candidate.style,
         "title": candidate.title[:300],
         "creator": candidate.creator[:300],
@@ -146,9 +148,14 @@ def image_row(request: CollectPicturesRequest, candidate: Candidate, picture: Pi
 
 def stored_images(session: Session, job_id: str) -> Iterator[Row]:
     """Yield the rows of a job's stored pictures, in the caller's transaction and in the order they were stored."""
+    return (image for _, image in stored(session, job_id))
+
+
+def stored(session: Session, job_id: str) -> Iterator[tuple[str, Row]]:
+    """Yield the same with the address of each picture's candidate before it."""
     for row in _rows(session, CandidateRow.job_id == job_id, CandidateRow.reason == ""):
         image = (row.picture or {})["image"]
-        yield {**image, "taken_at": _moment(image["taken_at"])}
+        yield row.url, {**image, "taken_at": _moment(image["taken_at"])}
 
 
 def failures(collection_id: str) -> list[Candidate]:

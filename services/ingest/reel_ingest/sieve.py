@@ -12,41 +12,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from reel_ingest.duplicates import Match, NearDuplicates
+from reel_ingest.duplicates import NearDuplicates
+from reel_ingest.likeness import EXACT, INVERTED, NEAR, Known, Like, Pool
 from reel_shared.contracts import Counts, ImageState, Source
 
-EXACT, NEAR, INVERTED = "exact-duplicate", "near-duplicate", "inverted-duplicate"
+__all__ = [
+    "CONFLICT", "EXACT", "INVERTED", "NEAR", "TAKEN_DOWN", "Known", "Settlement", "Sieve", "TakenDown", "Verdict",
+]  # fmt: skip
+
 CONFLICT = "conflict"
 TAKEN_DOWN = "taken-down"
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A picture that stands already, or that a person has decided about.
-
-    Pictures that a person rejected or called duplicates bar their like of the same label from coming back; they
-    contradict nothing.
-    """
-
-    id: str
-    label: str
-    source: str
-    sha256: str
-    phash: int
-    state: str = ImageState.ACTIVE
-    duplicate_of: str | None = None
-    """Of one in the state duplicate: what it repeats."""
-    also: tuple[int, ...] = ()
-    """Other hashes that it is found by, such as that of the picture with its bars."""
-
-    @property
-    def stands(self) -> bool:
-        return self.state in (ImageState.ACTIVE, ImageState.QUARANTINED)
-
-    @property
-    def shown(self) -> str:
-        """The picture that those of its like repeat."""
-        return (self.duplicate_of if self.state == ImageState.DUPLICATE else None) or self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +53,19 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
+    label: str
+    source: Source
     sha256: str
     hashes: tuple[int, ...]
     quality: str | None
 
 
 class Sieve:
-    """Judges one stream: all its pictures have one label and one source.
+    """Judges one stream; its pictures have the label and the source of the stream unless each comes with its own.
 
-    ``known`` are the pictures of the dataset, the oldest first; ``near_distance`` is in bits of 64. The verdicts
-    depend on the order of the pictures and on nothing else. ``counts`` says what was found so far.
+    ``known`` are the pictures of the dataset, the oldest first; ``near_distance`` is in bits of 64. Between two
+    pictures of the stream ``own_distance`` holds instead, where it is given: -1 finds the same bytes only. The
+    verdicts depend on the order of the pictures and on nothing else. ``counts`` says what was found so far.
     """
 
     def __init__(
@@ -96,12 +74,14 @@ class Sieve:
         label: str,
         source: Source,
         near_distance: int,
+        own_distance: int | None = None,
         known: Iterable[Known] = (),
         taken_down: Iterable[TakenDown] = (),
     ) -> None:
         self.counts = Counts()
         self._label, self._source, self._within = label, source, near_distance
-        self._pool = _Pool(known)
+        self._own = near_distance if own_distance is None else own_distance
+        self._pool = Pool(known)
         self.known_ids = frozenset(one.id for one in self._pool.all)
         self._gone = _Gone(taken_down)
         self._refused: Counter[str] = Counter()
@@ -123,6 +103,8 @@ class Sieve:
         *,
         also: Sequence[int] = (),
         quality: str | None = None,
+        label: str | None = None,
+        source: Source | None = None,
     ) -> Verdict | None:
         """Judge a picture; None when it was taken down and must not be stored.
 
@@ -132,7 +114,7 @@ class Sieve:
             also: other hashes that it and its copies are found by.
             quality: the check that it fails; it is rejected for it and not compared, for such hashes mean nothing.
         """
-        picture = _Picture(sha256, (phash, *also), quality)
+        picture = _Picture(label or self._label, source or self._source, sha256, (phash, *also), quality)
         if self._gone.has(picture, self._within):
             self.refuse(TAKEN_DOWN)
             return None
@@ -141,15 +123,18 @@ class Sieve:
         if quality is not None:
             verdict = Verdict(ImageState.REJECTED, quality)
         else:
-            verdict = self._compare(image_id, picture, self._pool, self._contested)
-            self._pool.add(self._as_known(image_id, picture, verdict))
+            like = self._pool.like(
+                picture.sha256, picture.hashes, self._within, own=self._own, of=self._pictures
+            )
+            verdict = self._compare(image_id, picture, like, self._pool, self._contested)
+            self._pool.add(_as_known(image_id, picture, verdict))
         self._verdicts[image_id] = verdict
         _count(self.counts, verdict)
         return verdict
 
     def settle(self, newcomers: Iterable[Known] = (), taken_down: Iterable[TakenDown] = ()) -> Settlement:
         """Judge again, against what was stored and taken down since the beginning; changes nothing in the sieve."""
-        pool = _Pool(one for one in newcomers if one.id not in self._pictures)
+        pool = Pool(one for one in newcomers if one.id not in self._pictures)
         gone = _Gone(taken_down)
         contested = dict(self._contested)
         verdicts: dict[str, Verdict] = {}
@@ -162,7 +147,8 @@ class Sieve:
                 refused[TAKEN_DOWN] += 1
                 continue
             if verdict.state == ImageState.ACTIVE:
-                verdict = self._compare(image_id, picture, pool, contested)
+                like = pool.like(picture.sha256, picture.hashes, self._within)
+                verdict = self._compare(image_id, picture, like, pool, contested)
                 if verdict.state == ImageState.DUPLICATE and verdict.duplicate_of is not None:
                     moved[image_id] = verdict.duplicate_of
             elif verdict.duplicate_of in moved:
@@ -173,24 +159,15 @@ class Sieve:
         contested = {older: by and moved.get(by, by) for older, by in contested.items()}
         return Settlement(verdicts, contested, counts)
 
-    def _as_known(self, image_id: str, picture: _Picture, verdict: Verdict) -> Known | None:
-        if verdict.state == ImageState.DUPLICATE:
-            return None
-        first, *more = picture.hashes
-        return Known(
-            image_id, self._label, self._source, picture.sha256, first, verdict.state, also=tuple(more)
-        )
-
     def _compare(
-        self, image_id: str, picture: _Picture, pool: _Pool, contested: dict[str, str | None]
+        self, image_id: str, picture: _Picture, like: Like, pool: Pool, contested: dict[str, str | None]
     ) -> Verdict:
-        """Return the verdict on a picture among others; adds the active ones that it puts in doubt."""
-        like = pool.like(picture, self._within)
-        certain = self._source == Source.MOVIE
+        """Return the verdict on a picture among its like; adds the active ones that it puts in doubt."""
+        certain = picture.source == Source.MOVIE
         if certain:
             # A frame says what the waiting web pictures are; it does not wait with them.
             like = [(one, how) for one, how in like if not _waits_for_a_film(one)]
-        same = next(((one, how) for one, how in like if one.label == self._label), None)
+        same = next(((one, how) for one, how in like if one.label == picture.label), None)
         if same is not None:
             return Verdict(ImageState.DUPLICATE, same[1], same[0].shown)
         others = [one for one, _ in like if one.stands]
@@ -210,46 +187,10 @@ class Sieve:
         self._contest(others[0], None, pool, contested)
         return Verdict(ImageState.QUARANTINED, CONFLICT, others[0].id)
 
-    def _contest(self, one: Known, by: str | None, pool: _Pool, contested: dict[str, str | None]) -> None:
+    def _contest(self, one: Known, by: str | None, pool: Pool, contested: dict[str, str | None]) -> None:
         if one.state == ImageState.ACTIVE:
             contested[one.id] = by
             pool.quarantine(one)
-
-
-class _Pool:
-    """Pictures that others are compared with, in the order in which they came."""
-
-    def __init__(self, known: Iterable[Known]) -> None:
-        self.all: list[Known] = []
-        self._near = NearDuplicates()
-        self._owners: list[int] = []
-        """By hash: whose it is."""
-        self._places: dict[str, int] = {}
-        self._exact: dict[str, list[int]] = {}
-        for one in known:
-            self.add(one)
-
-    def add(self, one: Known | None) -> None:
-        if one is None:
-            return
-        place = len(self.all)
-        self.all.append(one)
-        self._places[one.id] = place
-        self._exact.setdefault(one.sha256, []).append(place)
-        for value in (one.phash, *one.also):
-            self._near.add(value)
-            self._owners.append(place)
-
-    def quarantine(self, one: Known) -> None:
-        self.all[self._places[one.id]] = replace(one, state=ImageState.QUARANTINED)
-
-    def like(self, picture: _Picture, within: int) -> list[tuple[Known, str]]:
-        """Return what shows the same and how: exact ones first, then the nearest, the earliest of equals."""
-        found = dict.fromkeys(self._exact.get(picture.sha256, ()), EXACT)
-        near = [match for value in picture.hashes for match in self._near.near(value, within)]
-        for match in sorted(near, key=_rank):
-            found.setdefault(self._owners[match.position], INVERTED if match.inverted else NEAR)
-        return [(self.all[place], how) for place, how in found.items()]
 
 
 class _Gone:
@@ -265,8 +206,11 @@ class _Gone:
         return any(self._near.find(value, within) is not None for value in values)
 
 
-def _rank(match: Match) -> tuple[int, bool, int]:
-    return match.distance, match.inverted, match.position
+def _as_known(name: str, picture: _Picture, verdict: Verdict) -> Known | None:
+    if verdict.state == ImageState.DUPLICATE:
+        return None
+    first, *more = picture.hashes
+    return Known(name, picture.label, picture.source, picture.sha256, first, verdict.state, also=tuple(more))
 
 
 def _waits_for_a_film(one: Known) -> bool:

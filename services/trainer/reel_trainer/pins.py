@@ -31,6 +31,11 @@ class Pin:
             return f"scene {self.scene} of {self.movie_id}"
         return f"{self.start_seconds:g} to {self.end_seconds:g} s of {self.movie_id}"
 
+    @property
+    def whole_scene(self) -> str:
+        """Of a pin on a scene: the scene as pictures name it."""
+        return f"{self.movie_id}:{self.scene}"
+
     def __str__(self) -> str:
         return f"pin {self.id} ({self.of} to {self.side})"
 
@@ -40,7 +45,7 @@ class Pin:
         if image.movie_id != self.movie_id:
             return False
         if self.scene is not None:
-            return image.scene == f"{self.movie_id}:{self.scene}"
+            return image.scene == self.whole_scene
         if self.start_seconds is None or self.end_seconds is None or image.time_seconds is None:
             return False
         return self.start_seconds <= image.time_seconds < self.end_seconds
@@ -48,17 +53,21 @@ class Pin:
 
 def covered(pins: Sequence[Pin], originals: Sequence[ManifestImage]) -> dict[str, list[Pin]]:
     """Return picture id -> the pins that cover it; pictures without any are not in it."""
-    by_film: dict[str | None, list[Pin]] = {}
     by_picture: dict[str, list[Pin]] = {}
+    by_scene: dict[str, list[Pin]] = {}
+    by_film: dict[str | None, list[Pin]] = {}
     for pin in pins:
         if pin.image_id is not None:
             by_picture.setdefault(pin.image_id, []).append(pin)
+        elif pin.scene is not None:
+            by_scene.setdefault(pin.whole_scene, []).append(pin)
         else:
             by_film.setdefault(pin.movie_id, []).append(pin)
     found: dict[str, list[Pin]] = {}
     for image in originals:
         mine = [
             *by_picture.get(image.id, ()),
+            *by_scene.get(image.scene or "", ()),
             *(p for p in by_film.get(image.movie_id, ()) if p.covers(image)),
         ]
         if mine:

@@ -126,7 +126,8 @@ class _Plan:
         self.groups, self.probes = groups, probes
         self.labels = sorted({i.label for members in groups for i in members if i.id not in probes})
         pinned = covered(pins, [image for members in groups for image in members])
-        self.warnings = [f"{pin} covers no picture" for pin in pins if pin not in _all(pinned)]
+        used = {pin for found in pinned.values() for pin in found}
+        self.warnings = [f"{pin} covers no picture" for pin in pins if pin not in used]
         self.settled: dict[int, Place] = {}
         moved = 0
         for number, members in enumerate(groups):
@@ -166,10 +167,6 @@ class _Plan:
             side = Side(pin.side)
             return Place(side, PINNED if side == Side.EXCLUDED else "")
         return Place(Side.EXCLUDED, WITH_PROBE) if probe is not None else None
-
-
-def _all(pinned: dict[str, list[Pin]]) -> set[Pin]:
-    return {pin for pins in pinned.values() for pin in pins}
 
 
 def _few_groups(choice: Choice, labels: list[str], *, refuse: bool) -> list[str]:

@@ -11,7 +11,7 @@ from reel_shared.contracts import BuildDatasetVersionRequest, Variant
 from reel_shared.errors import Unprocessable
 from reel_shared.manifest import Manifest, ManifestImage, ManifestPin, Side
 from reel_trainer.leaks import certify
-from reel_trainer.pins import Pin
+from reel_trainer.pins import Pin, covered
 from reel_trainer.splits import Split, probe_names, split, standing
 
 NO_CLASS = "probe-without-class"
@@ -95,8 +95,9 @@ def _placed(image: ManifestImage, found: Split) -> ManifestImage:
 
 
 def _pins(pins: Sequence[Pin], originals: Sequence[ManifestImage]) -> list[ManifestPin]:
+    count = Counter(pin.id for found in covered(pins, originals).values() for pin in found)
     return [
-        ManifestPin(id=pin.id, side=pin.side, of=pin.of, images=sum(pin.covers(image) for image in originals))
+        ManifestPin(id=pin.id, side=pin.side, of=pin.of, images=count[pin.id])
         for pin in sorted(pins, key=lambda pin: pin.id)
     ]
 

@@ -44,6 +44,7 @@ from reel_shared.contracts.exports import (
     MovedImage,
     VersionDiff,
 )
+from reel_shared.contracts.imports import ImportDatasetRequest, ImportDatasetResult
 from reel_shared.contracts.label_checks import CheckLabelsRequest, CheckLabelsResult
 from reel_shared.contracts.leak_gaps import MeasureLeakGapRequest, MeasureLeakGapResult
 from reel_shared.contracts.movies import (
@@ -89,6 +90,7 @@ __all__ = [
     "EXPORT_DATASET",
     "EXTRACT_FRAMES",
     "EXTRACT_RANGE",
+    "IMPORT_DATASET",
     "KINDS",
     "MAKE_VARIANTS",
     "MAX_PARTS",
@@ -124,6 +126,8 @@ __all__ = [
     "ExtractRangeResult",
     "FrameChecks",
     "ImageState",
+    "ImportDatasetRequest",
+    "ImportDatasetResult",
     "JsonObject",
     "Kind",
     "Label",
@@ -175,6 +179,7 @@ class Kind(NamedTuple):
 EXTRACT_FRAMES = Kind("ingest.extract_frames", ExtractFramesRequest, ExtractFramesResult, 3, 6 * 3600)
 EXTRACT_RANGE = Kind("ingest.extract_range", ExtractRangeRequest, ExtractRangeResult, 3, 6 * 3600)
 COLLECT_PICTURES = Kind("ingest.collect_pictures", CollectPicturesRequest, CollectPicturesResult, 3, 2 * 3600)
+IMPORT_DATASET = Kind("ingest.import_dataset", ImportDatasetRequest, ImportDatasetResult, 3, 6 * 3600)
 RANK_SUBJECTS = Kind("ingest.rank_subjects", RankSubjectsRequest, RankSubjectsResult, 3, 3600)
 TAKE_DOWN_PICTURES = Kind(
     "ingest.take_down_pictures", TakeDownPicturesRequest, TakeDownPicturesResult, 10, 3600
@@ -196,6 +201,7 @@ KINDS: dict[str, Kind] = {
         EXTRACT_FRAMES,
         EXTRACT_RANGE,
         COLLECT_PICTURES,
+        IMPORT_DATASET,
         RANK_SUBJECTS,
         TAKE_DOWN_PICTURES,
         MAKE_VARIANTS,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter, FastAPI
 
-from reel_ingest.api import collections, curation, images, movies, subjects, takedowns
+from reel_ingest.api import collections, curation, images, imports, movies, subjects, takedowns
 from reel_shared.web.app import create_app
 
 router = APIRouter()
-for part in (movies, collections, images, curation, subjects, takedowns):
+for part in (movies, collections, imports, images, curation, subjects, takedowns):
     router.include_router(part.router)
 
 

@@ -60,12 +60,12 @@ def retry_collection(collection_id: str, request: Request, principal: Submitter)
     """
     with reading() as session:
         collection = _collection(session, collection_id)
-        job = session.get_one(Job, collection.job_id)
-        body = CollectPicturesRequest.model_validate({**job.request, "retry_of": collection_id})
         if not refusals.has_transient(session, collection):
             raise Conflict(
                 f"Nothing in {collection_id} failed for a while only; there is nothing to try again."
             )
+        job = session.get_one(Job, collection.job_id)
+        body = CollectPicturesRequest.model_validate({**job.request, "retry_of": collection_id})
     providers.check(body, settings().ingest)
     return submit_job(COLLECT_PICTURES, body, principal, request)
 

@@ -1,4 +1,4 @@
-"""How the API describes a body that is JSON, or a form with a file; called by movies and collections."""
+"""How the API describes a body that is JSON, or a form with a file; called by movies, collections and imports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def submission_schema(model: type[BaseModel]) -> dict[str, Any]:
     fields = {name: field for name, field in schema["properties"].items() if name != "key"}
     form = {
         "type": "object",
-        "required": ["file", "label"],
+        "required": ["file", *(name for name in schema.get("required", ()) if name != "key")],
         "properties": {"file": {"type": "string", "format": "binary"}, **fields},
     }
     content = {"application/json": {"schema": schema}, "multipart/form-data": {"schema": form}}

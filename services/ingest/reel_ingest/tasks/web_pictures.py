@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import closing
 from datetime import UTC, date, datetime, time
 
 from sqlalchemy.orm import Session
 
-from reel_ingest import admission, catalogue, ledger, pictures
-from reel_ingest.connection import Refused
-from reel_ingest.ledger import Ledger
-from reel_ingest.pictures import Picture, Refusal, Sides
-from reel_ingest.sieve import TAKEN_DOWN, Sieve, Verdict
+from reel_ingest import admission, ledger
+from reel_ingest.ledger import Ledger, Row
+from reel_ingest.pictures import Picture, Sides
+from reel_ingest.tasks.gathering import catch_up, gather, report
 from reel_ingest.tasks.sources import PROVIDERS
 from reel_ingest.web_sources import providers
-from reel_ingest.web_sources.provider import Candidate, SourceProvider
-from reel_ingest.web_sources.searches import Searches, digest, plan
-from reel_shared.contracts import (
-    COLLECT_PICTURES,
-    CollectPicturesRequest,
-    CollectPicturesResult,
-    Source,
-    StoredFile,
-)
+from reel_ingest.web_sources.provider import Candidate
+from reel_ingest.web_sources.searches import Searches, plan
+from reel_shared.contracts import COLLECT_PICTURES, CollectPicturesRequest, CollectPicturesResult, Source
 from reel_shared.db.models import Collection
 from reel_shared.ids import new_id
 from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
 from reel_shared.settings import settings
-from reel_shared.storage import storage
 
 
 @task(COLLECT_PICTURES)
@@ -45,8 +34,36 @@ def collect_pictures(context: Context, request: CollectPicturesRequest) -> Outco
     searches = Searches(provider, plan(request))
     candidates = ledger.failures(request.retry_of) if request.retry_of else searches.candidates()
     done = Ledger(context.lease)
-    sieve = _sieve(request, done)
-    _collect(context, request, provider, candidates, done, sieve)
+    sieve = admission.open_sieve(
+        dataset=request.dataset,
+        label=request.label,
+        source=Source.WEB,
+        near_distance=request.near_distance,
+    )
+    catch_up(sieve, done)
+    known = provider.count()
+
+    def row_of(candidate: Candidate, picture: Picture) -> Row:
+        return ledger.image_row(
+            candidate,
+            picture,
+            dataset=request.dataset,
+            label=request.label,
+            probe=request.probe_of(candidate.style),
+            job_id=context.job_id,
+        )
+
+    gather(
+        context,
+        candidates,
+        fetch=provider.fetch,
+        row_of=row_of,
+        sieve=sieve,
+        done=done,
+        checks=request.quality_checks,
+        sides=Sides(request.min_side, request.max_side),
+        total=None if known is None or request.retry_of else min(known, request.limit),
+    )
     result = CollectPicturesResult(
         collection_id=new_id("col"),
         provider=request.provider,
@@ -54,7 +71,7 @@ def collect_pictures(context: Context, request: CollectPicturesRequest) -> Outco
         licences=dict(Counter(row["licence"] or "unknown" for row in done.images())),
         searches=[] if request.retry_of else searches.found,
     )
-    _report(context, sieve, len(done), len(done))
+    report(context, sieve, len(done), len(done))
 
     def write(session: Session) -> None:
         collection = _collection(context, request, result.collection_id)
@@ -63,89 +80,6 @@ def collect_pictures(context: Context, request: CollectPicturesRequest) -> Outco
         admission.write(session, collection, rows, sieve, result.counts)
 
     return Outcome(result, write)
-
-
-def _sieve(request: CollectPicturesRequest, done: Ledger) -> Sieve:
-    """Return a sieve that has judged what earlier attempts of the job have stored."""
-    sieve = admission.open_sieve(
-        dataset=request.dataset,
-        label=request.label,
-        source=Source.WEB,
-        near_distance=request.near_distance,
-    )
-    for reason, times in done.refusals().items():
-        sieve.refuse(reason, times)
-    for row in done.images():
-        _judge(sieve, row)
-    return sieve
-
-
-def _judge(sieve: Sieve, row: ledger.Row) -> Verdict | None:
-    first, *also = (int(text, 16) for text in (row["phash"], row["phash_with_bars"]) if text is not None)
-    return sieve.judge(row["id"], row["sha256"], first, also=also, quality=row["state_reason"] or None)
-
-
-def _collect(
-    context: Context,
-    request: CollectPicturesRequest,
-    provider: SourceProvider,
-    candidates: Iterable[Candidate],
-    done: Ledger,
-    sieve: Sieve,
-) -> None:
-    """Deal with every candidate that an earlier attempt has not dealt with."""
-    gone, gone_content = ledger.taken_down(), catalogue.taken_down()
-    known = provider.count()
-    total = None if known is None or request.retry_of else min(known, request.limit)
-
-    def fetch(candidate: Candidate) -> bytes:
-        if {digest(candidate.url), digest(candidate.page_url)} & gone:
-            raise Refused(TAKEN_DOWN, "The picture was taken down and is not fetched again.")
-        return provider.fetch(candidate)
-
-    def store(data: bytes, media_type: str) -> StoredFile:
-        if hashlib.sha256(data).hexdigest() in gone_content:
-            raise Refused(TAKEN_DOWN, "The picture was taken down and is not stored again.")
-        return storage().put_bytes("pictures", data, media_type, "." + media_type.rpartition("/")[2])
-
-    found = pictures.collect_pictures(
-        (candidate for candidate in candidates if not done.has(candidate.url)),
-        fetch=fetch,
-        store=store,
-        max_pixels=settings().limits.picture_pixels,
-        checks=request.quality_checks,
-        sides=Sides(request.min_side, request.max_side),
-    )
-    try:
-        with closing(found):
-            for candidate, outcome in found:
-                _note(request, sieve, done, candidate, outcome)
-                _report(context, sieve, len(done), total)
-    finally:
-        done.flush()
-
-
-def _note(
-    request: CollectPicturesRequest,
-    sieve: Sieve,
-    done: Ledger,
-    candidate: Candidate,
-    outcome: Picture | Refusal,
-) -> None:
-    """Judge one outcome and write it down."""
-    if isinstance(outcome, Refusal):
-        sieve.refuse(outcome.reason)
-        done.refuse(candidate, outcome.reason, transient=outcome.transient)
-        return
-    row = ledger.image_row(request, candidate, outcome, job_id=done.job_id)
-    if _judge(sieve, row) is None:
-        done.refuse(candidate, TAKEN_DOWN)
-    else:
-        done.store(candidate, row)
-
-
-def _report(context: Context, sieve: Sieve, done: int, total: int | None) -> None:
-    context.progress(done, total, unit="pictures", message=f"{sieve.counts.kept} pictures kept")
 
 
 def _collection(context: Context, request: CollectPicturesRequest, collection_id: str) -> Collection:
