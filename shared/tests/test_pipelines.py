@@ -30,8 +30,25 @@ def test_nothing_follows_an_empty_or_unwanted_collection(kept: int, augment: boo
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in contracts.KINDS if kind != contracts.COLLECT_PICTURES.name]
+    ("kept", "augment", "collection_id", "wanted"),
+    [
+        (3, True, "col_1", [contracts.MakeVariantsRequest(dataset="films", collection_id="col_1")]),
+        (0, True, "col_1", []),
+        (3, False, "col_1", []),
+        (3, True, None, []),
+    ],
 )
+def test_variants_are_made_of_an_imports_web_pictures(
+    kept: int, augment: bool, collection_id: str | None, wanted: list[contracts.Model]
+) -> None:
+    request = contracts.ImportDatasetRequest(dataset="films", key="uploads/a.zip", augment=augment)
+    counts = contracts.Counts(seen=9, kept=kept)
+    result = {"collection_id": collection_id, "counts": counts.model_dump(mode="json")}
+    found = follow_ups(contracts.IMPORT_DATASET.name, request.model_dump(mode="json"), result)
+    assert list(found) == [(contracts.MAKE_VARIANTS, each) for each in wanted]
+
+
+@pytest.mark.parametrize("kind", sorted(contracts.KINDS.keys() - {step.after.name for step in PIPELINE}))
 def test_nothing_follows_the_other_kinds(kind: str) -> None:
     assert list(follow_ups(kind, {}, {})) == []
 
