@@ -188,9 +188,15 @@ class Sieve:
         return Verdict(ImageState.QUARANTINED, CONFLICT, others[0].id)
 
     def _contest(self, one: Known, by: str | None, pool: Pool, contested: dict[str, str | None]) -> None:
-        if one.state == ImageState.ACTIVE:
+        if one.state != ImageState.ACTIVE:
+            return
+        pool.quarantine(one)
+        if one.id in self._pictures:  # it is not stored yet
+            self._verdicts[one.id] = Verdict(ImageState.QUARANTINED, CONFLICT, by)
+            self.counts.kept -= 1
+            self.counts.conflicts += 1
+        else:
             contested[one.id] = by
-            pool.quarantine(one)
 
 
 class _Gone:

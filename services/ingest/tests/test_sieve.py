@@ -242,3 +242,32 @@ def test_a_large_dataset_costs_little_for_each_picture():
     found = [judged.judge(f"new {n}", f"new {n}", int(hashes[n]) ^ 0b101) for n in range(200)]
     assert time.perf_counter() - began < 2
     assert [verdict.duplicate_of for verdict in found] == [str(n) for n in range(200)]
+
+
+@pytest.mark.parametrize(
+    ("sources", "states", "by"),
+    [
+        ((WEB, WEB), (QUARANTINED, QUARANTINED), None),
+        ((MOVIE, WEB), (ACTIVE, QUARANTINED), None),
+        ((WEB, MOVIE), (QUARANTINED, ACTIVE), "2"),
+        ((MOVIE, MOVIE), (QUARANTINED, QUARANTINED), None),
+    ],
+)
+def test_one_stream_of_two_classes_contradicts_itself(sources, states, by):
+    judged = sieve()
+    for image_id, label, source in zip("12", ("kiki", "mulan"), sources, strict=True):
+        judged.judge(image_id, "s" + image_id, A, label=label, source=source)
+    found = judged.settle()
+    assert tuple(found.verdicts[image_id].state for image_id in "12") == states
+    assert found.verdicts["1"].duplicate_of == by
+    assert found.contested == {}, "none of them is stored yet"
+    assert (found.counts.kept, found.counts.conflicts) == (states.count(ACTIVE), states.count(QUARANTINED))
+    assert judged.counts == found.counts
+
+
+def test_pictures_of_a_stream_may_be_nearer_to_each_other_than_to_those_that_stand():
+    judged = sieve(known=[old(phash=B)], own_distance=-1)
+    verdicts = [judged.judge(name, "s" + name, phash) for name, phash in (("1", A), ("2", A), ("3", B ^ 1))]
+    assert [verdict.state for verdict in verdicts] == [ACTIVE, ACTIVE, DUPLICATE]
+    assert judged.judge("4", "s1", A) == Verdict(DUPLICATE, "exact-duplicate", "1")
+    assert judged.settle([old("new", phash=A ^ 1)]).counts.kept == 0
