@@ -35,5 +35,5 @@ def test_marks_are_right_and_of_every_film():
     assert all(truth[name] for name in marks["background"])
     assert not any(truth[name] for name in marks["keep"])
     for label in LABELS:
-        assert sum(name.startswith(label) for name in marks["keep"]) == 4
+        assert sum(name.startswith(label) for name in marks["keep"]) == 10
         assert sum(name.startswith(label) for name in marks["background"]) == 2

@@ -14,13 +14,15 @@ from reel_shared.contracts import (
     BuildDatasetVersionRequest,
     CheckLabelsRequest,
     ExportDatasetRequest,
+    ImportDatasetRequest,
     JsonObject,
     MeasureLeakGapRequest,
 )
 from reelsight.commands import console
+from reelsight.commands.archives import check_place, uploaded
 from reelsight.commands.connected import FieldsOption, connected, request_of
-from reelsight.commands.films import DatasetOption
-from reelsight.commands.following import follow
+from reelsight.commands.films import DatasetOption, DetachOption, reasons
+from reelsight.commands.following import announce, follow
 
 dataset = typer.Typer(help="Build dataset versions and look at them.", no_args_is_help=True)
 VersionId = Annotated[str, typer.Argument(help="A dataset version's id, such as dsv_01a2….")]
@@ -199,3 +201,67 @@ def export(
         return
     counts = ", ".join(f"{count} in {folder}" for folder, count in found["images"].items())
     console.out.print(f"{out}: {counts}.", highlight=False)
+
+
+@dataset.command("import")
+@connected
+def import_dataset(
+    client: Client,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A zip or a folder: an export, a folder a class, or pictures with a table.", exists=True
+        ),
+    ],
+    name: DatasetOption = "default",
+    style: Annotated[str, typer.Option(help="Of pictures whose table names none.")] = "",
+    licence: Annotated[str, typer.Option(help="Of pictures whose table names none.")] = "",
+    sides: Annotated[bool, typer.Option(help="Keep the split that it comes with, by pins.")] = True,
+    augment: Annotated[bool, typer.Option(help="Make the six variants of the web pictures.")] = True,
+    extra: FieldsOption = None,
+    detach: DetachOption = False,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Bring a dataset in: classes, licences, scenes and sides as its folders and tables say."""
+    check_place(path)
+    fields = {
+        "dataset": name,
+        "key": "uploads/pending",
+        "style": style,
+        "licence": licence,
+        "keep_sides": sides,
+        "augment": augment,
+    }
+    request = request_of(ImportDatasetRequest, fields, extra)
+    request.key = uploaded(client, path)
+    job = client.import_dataset(request)
+    if detach:
+        announce({name: job}, as_json=as_json)
+        return
+    found = follow(client, {name: job})[name]["result"]
+    if console.wants_json(as_json):
+        console.print_json(found)
+        return
+    _show_import(found)
+
+
+def _show_import(found: JsonObject) -> None:
+    table = Table("class", "kept", box=None, pad_edge=False)
+    for label, kept in found["classes"].items():
+        table.add_row(label, str(kept))
+    console.out.print(table)
+    counts = found["counts"]
+    copies = counts["exact_duplicates"] + counts["near_duplicates"]
+    console.out.print(
+        f"{counts['seen']} seen, {counts['kept']} kept, {copies} copies, {counts['conflicts']} conflicts; "
+        f"rejected: {reasons(counts['rejected'])}; refused: {reasons(counts['refused'])}.",
+        highlight=False,
+    )
+    sides = ", ".join(f"{count} {side or 'on no side'}" for side, count in found["sides"].items())
+    console.out.print(f"Sides: {sides or 'none'}, held by {found['pins']} pins.", highlight=False)
+    if found["variants_left_out"]:
+        console.out.print(f"{found['variants_left_out']} variants were left out; they are made again.")
+    for label, before in found["renamed"].items():
+        console.out.print(f"The class {before!r} is called {label} here.", highlight=False, markup=False)
+    for note in found["notes"]:
+        console.out.print(note, highlight=False, markup=False)

@@ -26,7 +26,7 @@ SUFFIXES = frozenset(
 ClassOption = Annotated[
     str, typer.Option("--class", help="The class; the name of each film's folder unless said.")
 ]
-DatasetOption = Annotated[str, typer.Option(help="The dataset to add to.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", help="The dataset to add to.")]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Do not wait for the jobs.")]
 
 

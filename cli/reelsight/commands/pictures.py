@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +13,7 @@ from reel_shared.client import Client
 from reel_shared.contracts import CollectPicturesRequest, JsonObject
 from reel_shared.contracts.curation import ChangeImagesRequest
 from reelsight.commands import console
+from reelsight.commands.archives import check_place, uploaded
 from reelsight.commands.connected import FieldsOption, connected, request_of
 from reelsight.commands.films import DatasetOption, DetachOption, reasons
 from reelsight.commands.following import announce, follow
@@ -62,7 +61,7 @@ def add(
             },
             extra,
         )
-        request.key = _uploaded(client, place)
+        request.key = uploaded(client, place)
         jobs[name] = client.collect_pictures(request)
     if detach:
         announce(jobs, as_json=as_json)
@@ -72,29 +71,12 @@ def add(
 
 def _classes(path: Path, label: str) -> Iterator[tuple[str, Path]]:
     """Yield each class with its zip or folder."""
-    if path.is_file() and not zipfile.is_zipfile(path):
-        console.fail(f"{path} is no zip archive; give a zip or a folder.", code=console.EXIT_USAGE)
+    check_place(path)
     folders = [] if path.is_file() else sorted(each for each in path.iterdir() if each.is_dir())
     if label or not folders:
         yield label or path.resolve().stem, path
         return
     yield from ((folder.name, folder) for folder in folders)
-
-
-def _uploaded(client: Client, place: Path) -> str:
-    if place.is_file():
-        return client.upload(place).key
-    files = sorted(file for file in place.rglob("*") if file.is_file())
-    if not files:
-        console.fail(f"The folder {place} is empty.")
-    with tempfile.TemporaryDirectory() as folder:
-        packed = Path(folder, "pictures.zip")
-        # Pictures are compressed already; storing them makes the same bytes of the same folder every time.
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-            for file in files:
-                member = zipfile.ZipInfo(file.relative_to(place).as_posix())
-                archive.writestr(member, file.read_bytes())
-        return client.upload(packed).key
 
 
 @pictures.command()

@@ -25,7 +25,7 @@ EVERY_FRAMES = 36
 POLL_SECONDS = 0.3
 SHEET_PICTURES = 8
 MARKS_PER_FILM = 4
-"""Empty frames that the person marks in each film, and twice as many others."""
+"""Empty frames that the person marks in each film, and several times as many others."""
 
 
 class MissionFailed(Exception):

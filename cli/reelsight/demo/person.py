@@ -10,6 +10,9 @@ from reel_shared.contracts import JsonObject
 from reelsight.studio.catalogue import film
 from reelsight.studio.script import Scene, write
 
+KEPT_FOR_EACH = 5
+"""Frames marked ``keep`` for each ``background``: how rare false alarms are can only be told from many of them."""
+
 
 class Person:
     """Knows which scenes show nobody."""
@@ -34,7 +37,7 @@ class Person:
             empty = [frame["id"] for frame in of_film if self.sees_nobody(frame)]
             peopled = [frame["id"] for frame in of_film if not self.sees_nobody(frame)]
             said["background"] += _spread(empty, each)
-            said["keep"] += _spread(peopled, 2 * each)
+            said["keep"] += _spread(peopled, KEPT_FOR_EACH * each)
         return said
 
 

@@ -30,6 +30,8 @@ SHOTS: tuple[Shot, ...] = (
     "close",
 )
 HOURS: tuple[Hour, ...] = ("day", "day", "dusk", "day", "night")
+EMPTY = (2, 5, 8, 10)
+"""Of eleven scenes these show nobody, if their place has a ground to show: what films cut away to."""
 GROUND = 352.0  # the row of the set on which the cast stands
 
 
@@ -74,7 +76,7 @@ def write(film: Film, *, seed: int, seconds: float) -> tuple[Scene, ...]:
         if not leads:
             leads = [str(name) for name in rng.permutation(list(film.cast))]
         place = places.pop()
-        shot: Shot = "empty" if number % 11 in (6, 7) and _may_be_empty(film, place, scenes) else shots.pop()
+        shot: Shot = "empty" if number % 11 in EMPTY and _may_be_empty(film, place, scenes) else shots.pop()
         lead = leads[-1] if shot == "empty" else leads.pop()
         scenes.append(_scene(film, rng, shot=shot, place=place, lead=lead, number=number))
     return tuple(scenes)

@@ -169,15 +169,17 @@ class _Test:
         """Return the precision to expect among all pictures.
 
         The marks' mix says nothing of how many backgrounds there are. So the share of false alarms among keeps is
-        taken from the distribution of their scores (a new one of few: Student's t), and set against how many
-        pictures the threshold proposes in all.
+        taken from the distribution of their scores (a new one of few: Student's t), but never smaller than their
+        number can tell (Clopper and Pearson's median), and set against how many pictures the threshold proposes.
         """
         proposed = float((self.everything >= threshold).mean())
         if proposed == 0:
             return 0.0
         count = len(self.keeps)
         width = max(float(self.keeps.std(ddof=1)), 1e-6) * np.sqrt(1 + 1 / count)
-        alarms = float(stats.t.sf((threshold - self.keeps.mean()) / width, count - 1))
+        wrong = self.counts(threshold)[1]
+        drawn = float(stats.t.sf((threshold - self.keeps.mean()) / width, count - 1))
+        alarms = max(drawn, float(stats.beta.ppf(0.5, wrong + 1, max(count - wrong, 1e-9))))
         return max(0.0, 1 - alarms * (1 - max(0.0, proposed - alarms)) / proposed)
 
     def lowest(self, wanted: float, *, expected: float, least: int) -> float | None:
