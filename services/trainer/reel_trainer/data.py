@@ -6,7 +6,7 @@ Everything that would let a training succeed on nothing is refused here, before 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from fastai.vision.augment import aug_transforms
 from fastai.vision.core import TensorImage
 
 from reel_networks import InputStats
-from reel_shared.contracts import Variant
+from reel_shared.contracts import Source, Variant
 from reel_shared.errors import Unprocessable
 from reel_shared.manifest import Manifest, ManifestImage, Side
 from reel_trainer.cache import PictureCache
@@ -129,9 +129,11 @@ class PictureLoader:
         device: torch.device,
         rng: np.random.Generator | None = None,
         cells: Sequence[tuple[str, str]] | None = None,
+        web_share: float | None = None,
     ) -> None:
         self.cache, self.labels, self.normalize = cache, labels, normalize
-        self.batch_size, self.device, self.rng, self.cells = batch_size, device, rng, cells
+        self.batch_size, self.device, self.rng = batch_size, device, rng
+        self.cells, self.web_share = cells, web_share
 
     @property
     def trains(self) -> bool:
@@ -160,25 +162,54 @@ class PictureLoader:
             return np.arange(len(self.cache))
         if self.cells is None:
             return self.rng.permutation(len(self.cache))
-        return balanced_order(self.cells, self.rng)
+        return balanced_order(self.cells, self.rng, web_share=self.web_share)
 
 
-def balanced_order(cells: Sequence[tuple[str, str]], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Return as many indices as there are cells' members, every class equally often and in it every source.
+def balanced_order(
+    cells: Sequence[tuple[str, str]], rng: np.random.Generator, *, web_share: float | None = None
+) -> npt.NDArray[np.int64]:
+    """Return as many indices as ``cells``, the (class, source) of each picture, in a random order.
 
-    A scarce source repeats its pictures; of a plentiful one each epoch takes another part.
+    Every class comes equally often, and in it every source; or with ``web_share`` web pictures make up that part of
+    each class and film frames the rest, to the picture. A class with one source has all of its draws from that. A
+    scarce source repeats its pictures, none twice more than another; of a plentiful one each epoch takes another part.
     """
     members: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, (label, source) in enumerate(cells):
         members[label][source].append(index)
+    if web_share is None:
+        # rounded up, and what is too much falls off the end of the shuffled whole
+        counts = {
+            (label, source): -(-len(cells) // (len(members) * len(sources)))
+            for label, sources in members.items()
+            for source in sources
+        }
+    else:
+        counts = _counts(members, len(cells), web_share, rng)
     drawn: list[npt.NDArray[np.int64]] = []
     for label in sorted(members):
-        for indices in (members[label][source] for source in sorted(members[label])):
-            share = -(-len(cells) // (len(members) * len(members[label])))
-            rounds = -(-share // len(indices))
-            repeated = np.concatenate([rng.permutation(indices) for _ in range(rounds)])
-            drawn.append(repeated[:share])
+        for source, indices in sorted(members[label].items()):
+            count = counts[label, source]
+            rounds = -(-count // len(indices))
+            repeated = [rng.permutation(indices) for _ in range(rounds)]
+            drawn.append(np.concatenate([np.empty(0, np.int64), *repeated])[:count])
     return rng.permutation(np.concatenate(drawn))[: len(cells)]
+
+
+def _counts(
+    members: Mapping[str, Mapping[str, Sequence[int]]], total: int, web_share: float, rng: np.random.Generator
+) -> dict[tuple[str, str], int]:
+    """Return how often to draw from each class's sources, ``total`` in all; who gets a remainder is drawn too."""
+    each, rest = divmod(total, len(members))
+    counts: dict[tuple[str, str], int] = {}
+    for place, label in enumerate(rng.permutation(sorted(members)).tolist()):
+        count = each + (place < rest)
+        # a fraction of a picture is drawn as one with that probability, so that the mean over epochs is exact
+        web = int(count * web_share + rng.random())
+        if len(members[label]) == 1:
+            web = count if Source.WEB in members[label] else 0
+        counts |= {(label, Source.WEB.value): web, (label, Source.MOVIE.value): count - web}
+    return counts
 
 
 class Loaders(NamedTuple):

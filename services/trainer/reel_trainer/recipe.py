@@ -82,6 +82,12 @@ class Recipe(Model):
     sampling: Literal["natural", "balanced"] = Field(
         default="natural", description="balanced: every class, and in it every source, as often as the others"
     )
+    web_share: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="with balanced sampling: web pictures' part of what is drawn of each class, in place of a half",
+    )
     train_on_validation: bool = Field(
         default=False, description="refit on everything for deployment; its metrics are not held out"
     )
@@ -90,6 +96,12 @@ class Recipe(Model):
     def _names_differ(self) -> Recipe:
         if len({stage.name for stage in self.stages}) != len(self.stages):
             raise ValueError("two stages have the same name")
+        return self
+
+    @model_validator(mode="after")
+    def _a_share_needs_balance(self) -> Recipe:
+        if self.web_share is not None and self.sampling != "balanced":
+            raise ValueError("web_share needs sampling: balanced")
         return self
 
     @property

@@ -172,6 +172,7 @@ class _Run:
                 device=self.device,
                 rng=np.random.default_rng([self.seed, len(self.stages)]),
                 cells=cells if self.recipe.sampling == "balanced" else None,
+                web_share=self.recipe.web_share,
             ),
             PictureLoader(
                 valid,

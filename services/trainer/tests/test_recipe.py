@@ -61,6 +61,8 @@ def test_every_shipped_recipe_is_valid_and_named_after_its_file() -> None:
             ),
             "same",
         ),
+        (("weights: none", "weights: none\nweb_share: 0.4"), "web_share needs sampling: balanced"),
+        (("weights: none", "weights: none\nsampling: balanced\nweb_share: 1"), "less than 1"),
         (("name: mine", "name: [mine"), "not YAML"),
     ],
 )
@@ -68,3 +70,9 @@ def test_recipes_that_cannot_be_followed(change: tuple[str, str], reason: str) -
     parse_recipe(GOOD)
     with pytest.raises(Unprocessable, match=reason):
         parse_recipe(GOOD.replace(*change))
+
+
+def test_a_web_share_goes_with_balanced_sampling() -> None:
+    recipe = parse_recipe(GOOD + "sampling: balanced\nweb_share: 0.4\n")
+    assert (recipe.sampling, recipe.web_share) == ("balanced", 0.4)
+    assert {load_recipe(name).web_share for name in recipe_names()} == {None}

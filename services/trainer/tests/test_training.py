@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from reel_shared.errors import Unprocessable
 from reel_shared.manifest import identity
 from reel_shared.model_card import CARD, GRAPH, WEIGHTS, load_model_card
 from reel_trainer import learner
+from reel_trainer.data import PictureLoader
 from reel_trainer.evaluation import evaluate
 from reel_trainer.export import ExportFailed, Identity, Serving, check_graph, export
 from reel_trainer.training import Places, train_model
@@ -125,6 +128,26 @@ def test_same_seed_same_figures(shapes, recipe, tmp_path) -> None:
     ]
     assert np.array_equal(runs[0].logits, runs[1].logits)
     assert runs[0].metrics == runs[1].metrics
+
+
+def test_a_training_draws_web_pictures_at_the_share_of_its_recipe(
+    shapes, recipe, tmp_path, monkeypatch
+) -> None:
+    epochs, draw = [], PictureLoader._order
+
+    def noted(loader):
+        order = draw(loader)
+        if loader.trains:
+            epochs.append(Counter(loader.cells[index] for index in order))
+        return order
+
+    monkeypatch.setattr(PictureLoader, "_order", noted)
+    train(shapes, recipe(sampling="balanced", web_share=0.2), tmp_path / "s")
+    assert len(epochs) == 4
+    for drawn in epochs:
+        for label in shapes.manifest().classes:
+            of_class = drawn[label, "movie"] + drawn[label, "web"]
+            assert abs(drawn[label, "web"] - 0.2 * of_class) < 1
 
 
 def test_a_frozen_body_stays_as_it_was(shapes, recipe, tmp_path) -> None:

@@ -7,6 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from reel_networks import InputStats
@@ -140,3 +142,98 @@ def test_balanced_order_gives_every_class_and_source_its_share() -> None:
     drawn = Counter(cells[index] for index in order)
     assert drawn == {("a", "movie"): 90, ("a", "web"): 90, ("b", "movie"): 180}
     assert {index for index in order if cells[index] == ("a", "web")} == set(range(300, 310))
+
+
+def old_balance(cells, rng):
+    """Source-balanced draws without a share, as recipes of before know them."""
+    members = {}
+    for index, cell in enumerate(cells):
+        members.setdefault(cell, []).append(index)
+    labels = sorted({label for label, _ in members})
+    drawn = []
+    for label in labels:
+        sources = sorted(source for of, source in members if of == label)
+        for source in sources:
+            share = -(-len(cells) // (len(labels) * len(sources)))
+            rounds = -(-share // len(members[label, source]))
+            drawn.append(
+                np.concatenate([rng.permutation(members[label, source]) for _ in range(rounds)])[:share]
+            )
+    return rng.permutation(np.concatenate(drawn))[: len(cells)]
+
+
+STOCKS = st.dictionaries(
+    st.sampled_from(["castle", "kiki", "mulan", "tarzan"]),
+    st.tuples(st.integers(0, 60), st.integers(0, 60)).filter(any),
+    min_size=1,
+)
+
+
+def cells_of(stocks):
+    """Film frames and web pictures by class, in an order that says nothing."""
+    cells = [
+        (label, source)
+        for label, counts in stocks.items()
+        for source, count in zip(("movie", "web"), counts, strict=True)
+        for _ in range(count)
+    ]
+    return [cells[n] for n in np.random.default_rng(0).permutation(len(cells))]
+
+
+@given(STOCKS, st.integers(0, 2**32))
+def test_without_a_share_the_order_is_what_it_was(stocks, seed) -> None:
+    cells = cells_of(stocks)
+    order = balanced_order(cells, np.random.default_rng(seed))
+    assert order.tolist() == old_balance(cells, np.random.default_rng(seed)).tolist()
+
+
+@given(STOCKS, st.floats(0.01, 0.99), st.integers(0, 2**32))
+def test_a_web_share_is_kept_to_the_picture(stocks, share, seed) -> None:
+    cells = cells_of(stocks)
+    order = balanced_order(cells, np.random.default_rng(seed), web_share=share)
+    assert order.tolist() == balanced_order(cells, np.random.default_rng(seed), web_share=share).tolist()
+    assert len(order) == len(cells)
+    drawn = Counter(cells[index] for index in order)
+    for label, (movie, web) in stocks.items():
+        of_class = drawn[label, "movie"] + drawn[label, "web"]
+        assert abs(of_class - len(cells) / len(stocks)) < 1
+        wanted = share if movie and web else float(web > 0)
+        assert abs(drawn[label, "web"] - wanted * of_class) < 1
+
+
+@given(STOCKS, st.floats(0.01, 0.99), st.integers(0, 2**32))
+def test_plentiful_pictures_come_once_at_most_and_scarce_ones_equally_often(stocks, share, seed) -> None:
+    cells = cells_of(stocks)
+    times = Counter(balanced_order(cells, np.random.default_rng(seed), web_share=share).tolist())
+    for cell in set(cells):
+        uses = [times[index] for index, one in enumerate(cells) if one == cell]
+        assert max(uses) - min(uses) <= 1
+        assert max(uses) <= 1 or sum(uses) > len(uses)
+
+
+def test_a_share_of_less_than_a_picture_is_right_in_the_mean() -> None:
+    cells = [("kiki", "movie")] * 5 + [("kiki", "web")]
+    rng = np.random.default_rng(3)
+    drawn = sum(5 in balanced_order(cells, rng, web_share=0.05) for _ in range(2000))
+    assert 520 < drawn < 680, "0.3 of 2000, and 4 standard deviations on either side"
+
+
+def test_the_loader_draws_the_share_epoch_after_epoch(shapes, tmp_path) -> None:
+    images = shapes.images[:24]
+    made = build_cache(images, shapes.folder, tmp_path / "c.u8", side=32, roomy=False)
+    cells = [("disc", "movie")] * 20 + [("disc", "web")] * 4
+    loader = PictureLoader(
+        made,
+        np.arange(24),
+        Normalize.of(HALF, CPU),
+        batch_size=8,
+        device=CPU,
+        rng=np.random.default_rng(0),
+        cells=cells,
+        web_share=0.5,
+    )
+    first, second = ([int(n) for _, y in loader for n in y] for _ in range(2))
+    for epoch in (first, second):
+        assert Counter(n >= 20 for n in epoch) == {True: 12, False: 12}
+        assert set(Counter(n for n in epoch if n >= 20).values()) == {3}
+    assert first != second
