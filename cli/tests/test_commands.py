@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from reel_shared.contracts import Counts, ImportDatasetResult
+from reelsight.commands import datasets
+
 REEL = [sys.executable, "-m", "reelsight.main"]
 
 
@@ -49,3 +52,36 @@ def test_the_light_commands_import_neither_torch_nor_the_servers() -> None:
     code = "import sys, reelsight.main; print([m for m in ('torch', 'cv2', 'av', 'sqlalchemy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_what_is_neither_zip_nor_folder_is_not_imported(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    done = reel(
+        "dataset",
+        "import",
+        "a.txt",
+        "--dataset",
+        "d",
+        "--url",
+        "http://127.0.0.1:1",
+        "--token",
+        "x",
+        folder=tmp_path,
+    )
+    assert (done.returncode, done.stderr.strip()) == (2, "reel: a.txt is no zip archive; give a zip or a folder.")
+
+
+def test_an_import_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = Counts(seen=9, kept=6, near_duplicates=1, rejected={"dark": 1}, refused={"not-a-picture": 1})
+    result = ImportDatasetResult(
+        own_export=True, collection_id="col_1", movie_ids=[], counts=counts, classes={"kiki": 4, "mulan": 2},
+        sides={"": 1, "train": 3, "valid": 2}, pins=5, variants_left_out=12, renamed={"kiki": "Kiki"},
+        notes=["[x] was left out."],
+    )  # fmt: skip
+    datasets.show_import(result.model_dump(mode="json"))
+    lines = " ".join(capsys.readouterr().out.split())
+    assert "kiki 4 mulan 2" in lines
+    assert "9 seen, 6 kept, 1 copies, 0 conflicts; rejected: 1 dark; refused: 1 not-a-picture." in lines
+    assert "Sides: 1 on no side, 3 train, 2 valid, held by 5 pins." in lines
+    assert "12 variants were left out" in lines
+    assert "The class 'Kiki' is called kiki here. [x] was left out." in lines

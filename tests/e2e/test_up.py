@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
@@ -20,31 +17,8 @@ from reel_shared import contracts
 from reel_shared.client import Client
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
-REEL = [sys.executable, "-m", "reelsight.main"]
-
-
-@contextmanager
-def up(data: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    process = subprocess.Popen(
-        [*REEL, "up", "--data", str(data)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        assert process.stdout is not None
-        said = ""
-        for line in process.stdout:
-            said += line
-            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-                yield process, found[0]
-                return
-        pytest.fail(f"reel up ended with {process.wait()}: {said}")
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
+Up = Callable[[Path], AbstractContextManager[tuple[subprocess.Popen[str], str]]]
+ClientOf = Callable[[Path], Client]
 
 
 def processes_of(data: Path) -> list[str]:
@@ -67,12 +41,9 @@ def until_none(data: Path, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def client_of(data: Path) -> Client:
-    access = json.loads((data / "client.json").read_text())
-    return Client(access["url"], access["token"])
-
-
-def test_ctrl_c_ends_every_process_and_a_second_up_has_the_same_data(tmp_path: Path) -> None:
+def test_ctrl_c_ends_every_process_and_a_second_up_has_the_same_data(
+    up: Up, client_of: ClientOf, tmp_path: Path
+) -> None:
     data = tmp_path / "data"
     with up(data) as (process, url):
         assert httpx.get(f"{url}/readyz", timeout=10).json()["status"] == "ready"
@@ -92,7 +63,7 @@ def test_ctrl_c_ends_every_process_and_a_second_up_has_the_same_data(tmp_path: P
     until_none(data, 5)
 
 
-def test_nothing_outlives_a_killed_reel_up(tmp_path: Path) -> None:
+def test_nothing_outlives_a_killed_reel_up(up: Up, tmp_path: Path) -> None:
     data = tmp_path / "data"
     with up(data) as (process, _):
         assert len(processes_of(data)) > 8

@@ -242,10 +242,11 @@ def import_dataset(
     if console.wants_json(as_json):
         console.print_json(found)
         return
-    _show_import(found)
+    show_import(found)
 
 
-def _show_import(found: JsonObject) -> None:
+def show_import(found: JsonObject) -> None:
+    """Print what an import brought, in a few lines."""
     table = Table("class", "kept", box=None, pad_edge=False)
     for label, kept in found["classes"].items():
         table.add_row(label, str(kept))
