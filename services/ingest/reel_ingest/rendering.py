@@ -94,10 +94,15 @@ class Look:
         across, down = size[::-1] if turns % 2 else size
         # One step from the stored planes to the final size: several times cheaper than by a full-size RGB picture.
         method = "AREA" if across * down <= part.width * part.height else "BICUBIC"
-        # As planes: swscale makes those in half the time of packed RGB, with colour of full resolution.
-        scaled = part.reformat(across, down, "gbrp", interpolation=method, threads=1)
-        green, blue, red = (plane_pixels(plane, 8) for plane in scaled.planes)
-        picture = cv2.merge([red, green, blue])
+        if (across, down) == (part.width, part.height):
+            # Without scaling, swscale leaves the last few columns of planes unwritten unless 16 divides the width.
+            plain = part.reformat(across, down, "rgb24", interpolation=method, threads=1)
+            picture = plain.to_ndarray()
+        else:
+            # As planes: swscale makes those in half the time of packed RGB, with colour of full resolution.
+            scaled = part.reformat(across, down, "gbrp", interpolation=method, threads=1)
+            green, blue, red = (plane_pixels(plane, 8) for plane in scaled.planes)
+            picture = cv2.merge([red, green, blue])
         return np.ascontiguousarray(np.rot90(picture, turns), dtype=np.uint8)
 
 

@@ -14,6 +14,7 @@ import simplejpeg
 from PIL import Image
 
 from reel_ingest.frames import Tally, extract_frames, probe, target_size
+from reel_ingest.rendering import Look
 from reel_shared import errors
 
 
@@ -260,3 +261,24 @@ def test_probe(film):
     assert (info.width, info.height, info.codec, info.frames_estimate) == (160, 96, "h264", 96)
     assert info.duration_seconds == pytest.approx(4.0)
     assert info.frame_rate == pytest.approx(24.0)
+
+
+@pytest.mark.parametrize("width", [310, 320, 306, 297])
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_a_picture_depends_on_the_visible_pixels_alone(width, scale):
+    """Decoders and crops leave anything behind the right edge of a plane."""
+    pixels = np.random.default_rng(0).integers(0, 255, (300, 512), dtype=np.uint8)
+
+    def rendered(left_over):
+        frame = av.VideoFrame(width, 172, "yuv420p")
+        for plane in frame.planes:
+            rows = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
+            rows[:] = left_over
+            rows[: plane.height, : plane.width] = pixels[: plane.height, : plane.width]
+        look = Look(width=int(width * scale), height=int(172 * scale), keep_aspect=False)
+        return look.render(frame, Fraction(1))
+
+    first = rendered(0)
+    for left_over in (255, 128):
+        rendered(90)  # memory that is used again holds something else
+        np.testing.assert_array_equal(rendered(left_over), first)
