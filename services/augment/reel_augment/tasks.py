@@ -5,18 +5,16 @@ Called by the worker of the queue ``augment``.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from reel_augment import records
 from reel_augment.balance import Stock, frames_wanted, needed, spread
 from reel_augment.encoding import decode, encode
 from reel_augment.lanes import in_lanes
+from reel_augment.records import Made, Tally
 from reel_augment.transforms import KINDS, Original, variant_seed
 from reel_shared.contracts import (
     MAKE_VARIANTS,
@@ -24,48 +22,17 @@ from reel_shared.contracts import (
     MakeVariantsRequest,
     MakeVariantsResult,
     Source,
-    StoredFile,
     Variant,
 )
 from reel_shared.contracts.variants import WebShare
 from reel_shared.db.engine import transact
 from reel_shared.db.models import Image
-from reel_shared.ids import new_id
 from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
 from reel_shared.settings import settings
 from reel_shared.storage import storage
 
 _CHUNK = 500
-_INHERITED = (
-    "dataset", "label", "source", "phash", "collection_id", "style", "title", "creator", "licence", "licence_url",
-    "attribution", "page_url", "url", "provider", "probe", "movie_id", "scene", "frame_index", "pts", "time_seconds",
-)  # fmt: skip
-"""What a variant has from its original. Its pHash too: a variant must never count as a picture of its own."""
-
-
-@dataclass(frozen=True)
-class Made:
-    """One original and the variants that were made of it, in storage."""
-
-    original: Image
-    width: int
-    height: int
-    files: dict[Variant, StoredFile]
-    impossible: frozenset[Variant]
-
-
-@dataclass
-class _Tally:
-    made: Counter[str] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
-    gray_frames: int = 0
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    impossible: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def done(self) -> int:
-        return len(self.impossible)
 
 
 @task(MAKE_VARIANTS)
@@ -76,7 +43,7 @@ def make_variants(context: Context, request: MakeVariantsRequest) -> Outcome:
     stocks = transact(lambda session: _stocks(session, [*web, *frames]))
     kinds: list[Variant] = [kind for kind in KINDS if kind in request.variants]
     already = sum(len(stocks[image.id].standing) for image in web)
-    tally = _Tally()
+    tally = Tally()
     shares: dict[str, WebShare] = {}
     if request.grayscale_frames:
         _make_gray_frames(context, request, frames, stocks, tally)
@@ -86,13 +53,12 @@ def make_variants(context: Context, request: MakeVariantsRequest) -> Outcome:
         shares = _make_up_to_the_share(context, request, web, frames, stocks, kinds, tally)
     result = MakeVariantsResult(
         sources=len(web),
-        made=_by_kind(tally.made),
+        made={},  # counted as they are written
         already=already,
-        skipped_low_contrast=_by_kind(tally.skipped),
-        gray_frames=tally.gray_frames,
+        skipped_low_contrast=records.by_kind(tally.skipped),
         shares=shares,
     )
-    return Outcome(result, write=lambda session: _insert(session, tally))
+    return Outcome(result, write=lambda session: records.insert(session, tally, result))
 
 
 def _originals(session: Session, request: MakeVariantsRequest, source: Source) -> list[Image]:
@@ -128,7 +94,7 @@ def _make_gray_frames(
     request: MakeVariantsRequest,
     frames: list[Image],
     stocks: dict[str, Stock],
-    tally: _Tally,
+    tally: Tally,
 ) -> None:
     """Give a seeded share of each class's frames a gray copy."""
     for label in sorted({image.label for image in frames}):
@@ -145,7 +111,7 @@ def _make_up_to_the_share(
     frames: list[Image],
     stocks: dict[str, Stock],
     kinds: list[Variant],
-    tally: _Tally,
+    tally: Tally,
 ) -> dict[str, WebShare]:
     """Make, class by class, as many variants as bring web pictures to the wanted share; probe sets do not count."""
     assert request.web_share is not None
@@ -175,7 +141,7 @@ def _make_all(
     stocks: list[Stock],
     kinds: list[Variant],
     count: int | None,
-    tally: _Tally,
+    tally: Tally,
 ) -> int:
     """Make ``count`` variants, or all that are missing; return how many were made.
 
@@ -218,7 +184,7 @@ def _make(original: Image, kinds: list[Variant], request: MakeVariantsRequest) -
 
 
 def _note(
-    one: Made, stock: Stock, kinds: list[Variant], request: MakeVariantsRequest, job_id: str, tally: _Tally
+    one: Made, stock: Stock, kinds: list[Variant], request: MakeVariantsRequest, job_id: str, tally: Tally
 ) -> None:
     stock.standing |= one.files.keys()
     stock.impossible |= one.impossible
@@ -226,41 +192,4 @@ def _note(
         # The inverse of the intensity stands in for others where contrast is low; it is not missed elsewhere.
         tally.skipped.update((one.impossible - {Variant.INTENSITY_INVERT}) & set(kinds))
     tally.impossible[one.original.id] = sorted(one.impossible)
-    if one.original.source == Source.WEB:
-        tally.made.update(one.files.keys())
-    else:
-        tally.gray_frames += len(one.files)
-    tally.rows.extend(_rows(one, request.seed, job_id))
-
-
-def _rows(made: Made, seed: int, job_id: str) -> Iterator[dict[str, Any]]:
-    inherited = {name: getattr(made.original, name) for name in _INHERITED}
-    for kind, file in made.files.items():
-        yield {
-            **inherited,
-            "id": new_id("img"),
-            "variant": kind,
-            "key": file.key,
-            "sha256": file.sha256,
-            "media_type": file.media_type,
-            "size": file.size,
-            "width": made.width,
-            "height": made.height,
-            "parent_id": made.original.id,
-            "seed": variant_seed(made.original.sha256, seed) if kind is Variant.NOISE else None,
-            "job_id": job_id,
-        }
-
-
-def _insert(session: Session, tally: _Tally) -> None:
-    """Add the variants; where another job was quicker with the same picture, its variants stay."""
-    for image_id, kinds in tally.impossible.items():
-        session.execute(sa.update(Image).where(Image.id == image_id).values(impossible_variants=kinds))
-    if not tally.rows:
-        return
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    session.execute(dialect.insert(Image).on_conflict_do_nothing(), tally.rows)
-
-
-def _by_kind(counts: Counter[str]) -> dict[str, int]:
-    return {kind: counts[kind] for kind in Variant if counts[kind]}
+    tally.rows.extend(records.rows(one, request.seed, job_id))

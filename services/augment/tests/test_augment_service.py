@@ -294,6 +294,48 @@ def test_pictures_that_take_no_part_get_no_variants(reel, collect):
     assert {row.parent_id for row in rows() if row.parent_id} == {second}
 
 
+def change(state: str, *ids: str) -> None:
+    with transaction() as session:
+        session.execute(sa.update(Image).where(Image.id.in_(ids)).values(state=state))
+
+
+def test_what_left_while_the_job_ran_gets_no_variants(reel, databases, collect):
+    stays, rejected, removed = collect("col_1", [photograph(n) for n in (1, 2, 3)])
+    lease = transact(lambda session: jobs.claim(session, submit()))
+    outcome = make_variants(Context(lease, time_limit=60), MakeVariantsRequest())
+    stored = {one.key for one in reel.storage.list("variants/")}
+    assert len(stored) == 18
+    change("rejected", rejected)
+    change("removed", removed)
+    transact(lambda session: jobs.succeed(session, lease, outcome))
+    made = [row for row in rows() if row.parent_id]
+    assert {row.parent_id for row in made} == {stays}
+    with transaction() as session:
+        result = jobs.get(session, lease.job_id).result
+    assert result["made"] == {row.variant: 1 for row in made}
+    assert result["refused"] == {"no-longer-active": 2}
+    left = {one.key for one in reel.storage.list("variants/")}
+    assert {row.key for row in made} < left
+    assert len(stored - left) == 6, "what was taken down leaves no file; what was rejected may come back"
+    change("active", rejected)
+    assert sum(run().result["made"].values()) == 6
+    assert {row.parent_id for row in rows() if row.parent_id} == {stays, rejected}
+
+
+def test_a_file_that_another_picture_lies_in_stays(reel, collect):
+    (first,) = collect("col_1", [photograph(1)])
+    run()
+    (second,) = collect("col_2", [photograph(1)], dataset="other")
+    lease = transact(lambda session: jobs.claim(session, submit(dataset="other")))
+    outcome = make_variants(Context(lease, time_limit=60), MakeVariantsRequest(dataset="other"))
+    change("removed", second)
+    transact(lambda session: jobs.succeed(session, lease, outcome))
+    standing = rows(parent_id=first)
+    assert len(standing) == 6
+    for row in standing:
+        assert reel.storage.get_bytes(row.key, max_bytes=10**6, sha256=row.sha256)
+
+
 def test_gray_copies_of_half_the_frames_keep_their_scene(reel, collect):
     collect("col_1", [photograph(n) for n in range(4)], source="movie")
     job = run(grayscale_frames=True)
