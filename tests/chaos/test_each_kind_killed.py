@@ -29,6 +29,7 @@ from reel_shared.db.models import (
     Job,
     ModelAlias,
     Movie,
+    SplitPin,
     Takedown,
     TrainedModel,
 )
@@ -133,6 +134,12 @@ class Story:
         request = contracts.BuildDatasetVersionRequest(dataset="films", variants=False)
         job_id = self.running.kill_at_the_end(lambda: self.client.build_dataset_version(request))
         return self.ended(job_id)
+
+    @cached_property
+    def exported(self) -> Job:
+        version = new_id_of(self.version, "dataset_version_id")
+        request = contracts.ExportDatasetRequest(dataset_version_id=version)
+        return self.killed(lambda: self.client.export_dataset(request), lambda job: job.progress_done > 0)
 
     @cached_property
     def model(self) -> Job:
@@ -281,16 +288,23 @@ def test_train_model(running: Platform, story: Story) -> None:
 
 
 def test_export_dataset(running: Platform, story: Story) -> None:
-    request = contracts.ExportDatasetRequest(
-        dataset_version_id=new_id_of(story.version, "dataset_version_id")
-    )
-    job = story.killed(lambda: story.client.export_dataset(request), lambda job: job.progress_done > 0)
-    result = contracts.ExportDatasetResult.model_validate(job.result)
+    result = contracts.ExportDatasetResult.model_validate(story.exported.result)
     assert objects("exports") == {result.archive.key}
     content = storage().get_bytes(result.archive.key, max_bytes=2**28)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         pictures = [name for name in archive.namelist() if name.endswith((".jpg", ".jpeg", ".png"))]
     assert len(pictures) == len(set(pictures)) == sum(result.images.values())
+
+
+def test_import_dataset(running: Platform, story: Story) -> None:
+    export = contracts.ExportDatasetResult.model_validate(story.exported.result)
+    request = contracts.ImportDatasetRequest(dataset="again", key=export.archive.key, augment=False)
+    job = story.killed(lambda: story.client.import_dataset(request), lambda job: job.progress_done > 0)
+    result = contracts.ImportDatasetResult.model_validate(job.result)
+    stored = keys(running, job_id=job.id)
+    assert len(set(stored) & objects("pictures")) == len(stored) == sum(export.images.values())
+    rows = (running.count(Movie, job_id=job.id), running.count(SplitPin, dataset="again"))
+    assert rows == (len(result.movie_ids), result.pins) > (0, 0)
 
 
 def test_check_labels(running: Platform, story: Story) -> None:
