@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 
+import av
 import cv2
 import simplejpeg
 
 Pictures = list[bytes]
 VLC_RATE = 8
+BATCH = 16
 
 
 class NotHereError(Exception):
@@ -29,11 +34,8 @@ class Job:
     height: int
     quality: int
 
-    @property
-    def qscale(self) -> int:
-        """FFmpeg's scale of 2 to 31 for a JPEG quality; its tables are the usual ones times qscale / 8."""
-        percent = 5000 / self.quality if self.quality < 50 else 200 - 2 * self.quality
-        return max(2, round(percent / 100 * 8))
+    qscale: int = 2
+    """FFmpeg's own scale of JPEG quality, 1 to 31; 1 is the best."""
 
 
 def ffmpeg(job: Job) -> Pictures:
@@ -47,8 +49,18 @@ def ffmpeg(job: Job) -> Pictures:
     select = f"select='not(mod(n\\,{job.every}))',scale={job.width}:{job.height}:flags=area"
     with tempfile.TemporaryDirectory() as folder:
         command = [binary, "-v", "error", "-i", str(job.film), "-an", "-sn", "-vf", select, "-vsync", "vfr"]
-        subprocess.run([*command, "-q:v", str(job.qscale), f"{folder}/%06d.jpg"], check=True)
+        subprocess.run([*command, "-qmin", "1", "-q:v", str(job.qscale), f"{folder}/%06d.jpg"], check=True)
         return _read(Path(folder))
+
+
+def like_ours(job: Job, size: float) -> Job:
+    """Set the quality with which ffmpeg's JPEGs weigh nearest to so many bytes each."""
+
+    def away(qscale: int) -> float:
+        pictures = ffmpeg(replace(job, qscale=qscale))
+        return abs(math.log(sum(map(len, pictures)) / max(1, len(pictures)) / size))
+
+    return replace(job, qscale=min((1, 2, 3, 4), key=away))
 
 
 def vlc(job: Job) -> Pictures:
@@ -114,7 +126,11 @@ def decord(job: Job) -> Pictures:
     except (ImportError, OSError) as error:
         raise NotHereError(f"decord does not import: {error}") from error
     film = library.VideoReader(str(job.film))
-    return [_encode(film[index].asnumpy(), job) for index in range(0, len(film), job.every)]
+    return [
+        _encode(picture, job)
+        for part in _batches(len(film), job)
+        for picture in film.get_batch(part).asnumpy()
+    ]
 
 
 def torchcodec(job: Job) -> Pictures:
@@ -123,7 +139,29 @@ def torchcodec(job: Job) -> Pictures:
     except (ImportError, OSError, RuntimeError) as error:
         raise NotHereError(f"torchcodec does not import: {error}") from error
     film = VideoDecoder(str(job.film), dimension_order="NHWC", num_ffmpeg_threads=0)
-    return [_encode(film[index].numpy(), job) for index in range(0, len(film), job.every)]
+    return [
+        _encode(picture, job)
+        for part in _batches(len(film), job)
+        for picture in film.get_frames_at(part).data.numpy()
+    ]
+
+
+def versions() -> list[str]:
+    """Return what was measured, by name and version."""
+    found = [f"PyAV {av.__version__} with libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"]
+    if binary := shutil.which("ffmpeg"):
+        done = subprocess.run([binary, "-version"], capture_output=True, text=True, check=False)
+        found.append(" ".join(done.stdout.split("\n")[0].split()[:3]))
+    for name in ("opencv-python-headless", "decord", "torchcodec"):
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    return found
+
+
+def _batches(length: int, job: Job) -> Iterator[list[int]]:
+    """Indices in batches, the quickest way to ask for them, of a size that long films have memory for."""
+    indices = list(range(0, length, job.every))
+    return (indices[first : first + BATCH] for first in range(0, len(indices), BATCH))
 
 
 PEERS: dict[str, Callable[[Job], Pictures]] = {
