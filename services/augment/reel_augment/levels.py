@@ -27,8 +27,8 @@ _BAR = 25.5
 """``is_low_contrast``'s bar in levels: a twentieth of a float picture's range from -1 to 1."""
 _STRAY = 3.2
 """The rough luma strays from scikit-image's by less than 1.6 levels, so a range of it by less than twice that."""
-_SAMPLE = 4
-"""Of so many rows one is looked at first."""
+_SAMPLES = (16, 4)
+"""Of so many rows one is looked at first, and of so many next."""
 
 
 def histogram(image: Picture) -> Counts:
@@ -59,7 +59,7 @@ def is_low_contrast(image: Picture, change: Change = np.asarray) -> bool:
 
     scikit-image itself is asked only where a rough look cannot tell.
     """
-    if _sample_has_contrast(image, change):
+    if any(_sample_has_contrast(image[::step], image.shape[0] * image.shape[1], change) for step in _SAMPLES):
         return False
     rough = _rough_luma(image, change)
     spread = percentile(rough, 99) - percentile(rough, 1)
@@ -83,14 +83,14 @@ def _luma(image: Picture, change: Change) -> NDArray[np.float64]:
     return gray
 
 
-def _sample_has_contrast(image: Picture, change: Change) -> bool:
-    """Whether a quarter of the rows proves that the whole has contrast.
+def _sample_has_contrast(sample: Picture, pixels: int, change: Change) -> bool:
+    """Whether some rows prove that the whole, of so many pixels, has contrast.
 
     As many of the sample's darkest pixels as make up a hundredth of the whole bound the whole's percentile 1 from
     above, and likewise its percentile 99 from below.
     """
-    cumulative = np.cumsum(_rough_luma(image[::_SAMPLE], change))
-    hundredth = (image.shape[0] * image.shape[1] - 1) // 100 + 2
+    cumulative = np.cumsum(_rough_luma(sample, change))
+    hundredth = (pixels - 1) // 100 + 2
     if hundredth > cumulative[-1]:
         return False
     dark = int(np.searchsorted(cumulative, hundredth, side="left"))
