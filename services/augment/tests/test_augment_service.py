@@ -286,6 +286,29 @@ def test_as_many_are_made_as_bring_the_web_to_its_share(reel, collect):
     assert sorted(made.count(parent) for parent in set(made)) == [2, 2, 2, 2], "spread evenly"
 
 
+def test_a_share_that_stands_asks_for_nothing_and_one_out_of_reach_says_how_many_lack(reel, collect):
+    collect("col_1", [photograph(n) for n in range(2)])
+    collect("col_1", [photograph(n) for n in range(10, 16)], source="movie")
+    assert sum(run(web_share=0.5).result["made"].values()) == 4
+    again = run(web_share=0.5)
+    assert (again.result["made"], again.result["already"]) == ({}, 4)
+    (share,) = run(web_share=0.9).result["shares"].values()
+    assert (share["web_after"], share["short"]) == (14, 54 - 14)
+    assert share["after"] == 14 / 20
+
+
+def test_fast_noise_is_a_matter_of_the_picture_and_the_seed(reel, collect):
+    ids = collect("col_1", [photograph(1), photograph(2)])
+    run(noise="fast", format="webp", seed=7)
+    for image_id, data in zip(ids, (photograph(1), photograph(2)), strict=True):
+        seed = variant_seed(rows(id=image_id)[0].sha256, 7)
+        (row,) = rows(parent_id=image_id, variant="noise")
+        wanted = variants_of(np.asarray(open_picture(data)), seed=seed, noise="fast")
+        stored = reel.storage.get_bytes(row.key, max_bytes=10**6)
+        assert row.seed == seed
+        assert np.array_equal(np.asarray(open_picture(stored)), wanted.images[Variant.NOISE])
+
+
 def test_pictures_that_take_no_part_get_no_variants(reel, collect):
     first, second = collect("col_1", [photograph(1), photograph(2)])
     with transaction() as session:
