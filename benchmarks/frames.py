@@ -103,9 +103,9 @@ def compare(job: Job, skip: set[str], pool: ProcessPoolExecutor) -> tuple[dict[s
             "mean_difference": round(difference(exact, quick), 2),
             "psnr_db": round(decibels(exact, quick), 1),
         }
-        same = [n for n, f in enumerate(quick_frames) if f.index == frames[n].index]
-        if same:
-            left, right = [exact[n] for n in same], [quick[n] for n in same]
+        unmoved = [n for n, f in enumerate(quick_frames) if f.index == frames[n].index]
+        if unmoved:
+            left, right = [exact[n] for n in unmoved], [quick[n] for n in unmoved]
             fast["psnr_db_where_not_moved"] = round(decibels(left, right), 1)
     ways: dict[str, Way] = {
         "reelsight": Way(lambda: ours(job), _kilobytes(exact), "scenes, hashes and quality too"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -147,34 +149,37 @@ def decode_range(
     if not len(indices):
         return
     stop = int(table.order[indices].max()) + 1
-    anchors, expected = ~table.disposable[table.order[indices]], table.shown[indices]
+    # Plain lists and whole numbers from here on: this runs for every frame of a film.
+    anchors, expected = (~table.disposable[table.order[indices]]).tolist(), table.shown[indices].tolist()
+    count, numbers, start = len(expected), indices.tolist(), table.start
+    ticks_up, ticks_down = table.time_base.numerator, table.time_base.denominator
     fresh = np.append(np.sort(table.pts[table.entry]), np.iinfo(np.int64).max)
     place, sound_from = 0, low
     chosen = _chosen(_packets_from(film, table, entry, stop), wanted, entry)
     for frame in _decoded(chosen, film, tally):
-        if frame.pts is None:
+        pts, corrupt = frame.pts, frame.is_corrupt
+        if pts is None:
             raise Mismatch("a frame has no time stamp")
-        if frame.pts < low or frame.pts >= high:
+        if pts < low or pts >= high:
             continue
         found = place
-        if place == len(expected) or expected[place] != frame.pts:
-            found = int(np.searchsorted(expected, frame.pts))
-            if found < place or found == len(expected) or expected[found] != frame.pts:
+        if place == count or expected[place] != pts:
+            found = bisect_left(expected, pts)
+            if found < place or found == count or expected[found] != pts:
                 raise Mismatch("a frame is not where its packet says")
-        broken = np.flatnonzero(anchors[place : found + frame.is_corrupt])
-        if len(broken):
-            sound_from = fresh[np.searchsorted(fresh, expected[place + broken[-1]], side="right")]
-        tally.corrupt += found - place + frame.is_corrupt
+        broken = [at for at in range(place, found + corrupt) if anchors[at]]
+        if broken:
+            sound_from = int(fresh[np.searchsorted(fresh, expected[broken[-1]], side="right")])
+        tally.corrupt += found - place + corrupt
         place = found + 1
         tally.decoded += 1
-        tally.last_seconds = float(table.seconds(frame.pts))
-        damaged = frame.is_corrupt or frame.pts < sound_from
-        yield Shown(int(indices[found]), frame.pts - table.start, frame, bool(anchors[found]), bool(damaged))
-    tally.corrupt += len(expected) - place
+        tally.last_seconds = (pts - start) * ticks_up / ticks_down
+        yield Shown(numbers[found], pts - start, frame, anchors[found], corrupt or pts < sound_from)
+    tally.corrupt += count - place
 
 
 def _chosen(packets: Iterator[Any], wanted: Flags, first: int) -> Iterator[Any]:
-    return (packet for position, packet in enumerate(packets, first) if wanted[position])
+    return compress(packets, wanted[first:].tolist())
 
 
 def _decoded(packets: Iterator[Any], film: Film, tally: Tally) -> Iterator[Any]:
@@ -198,9 +203,9 @@ def _frames(decode: Callable[[], list[Any]], tally: Tally) -> list[Any]:
 def _packets_from(film: Film, table: PacketTable, first: int, stop: int) -> Iterator[Any]:
     """Yield packets ``first`` to ``stop``; each is checked against the table."""
     packets = _at(film, table, first)
-    for position in range(first, stop):
+    for pts, size in zip(table.pts[first:stop].tolist(), table.size[first:stop].tolist(), strict=True):
         packet = next(packets, None)
-        if packet is None or packet.pts != table.pts[position] or packet.size != table.size[position]:
+        if packet is None or packet.pts != pts or packet.size != size:
             raise Mismatch("the film gives other packets when it is read again")
         yield packet
 
