@@ -78,10 +78,10 @@ def test_what_is_missed_or_wrong_shows(changed, part, expected):
     assert (found.right, found.wrong) == expected
 
 
-def test_a_doubt_counts_when_it_names_the_truth():
+def test_a_doubt_counts_when_the_picture_is_filed_wrongly():
     offers = [*OFFERS, Offer(id="w", label="b", truth="a", of="", file="b/w.jpg", fate="kept", **FACTS)]
     images = [*GOOD.values(), image("w", label="b")]
     doubts = [{"id": "img-w", "suggested": "a"}, {"id": "img-one", "suggested": "b"}]
     found = compare_doubts(doubts, images, offers)
     assert (found.planted, found.right, found.wrong) == (1, 1, 1)
-    assert compare_doubts([{"id": "img-w", "suggested": "c"}], images, offers).right == 0
+    assert compare_doubts([{"id": "img-one", "suggested": "a"}], images, offers).right == 0

@@ -27,7 +27,8 @@ DUPLICATES_FOUND = Least(1.0, 1.0)
 CONFLICTS_FOUND = Least(1.0, 1.0)
 USELESS_FOUND = Least(1.0, 1.0)
 EMPTY_FOUND = Least(0.3, 0.8)
-MISLABELLED_FOUND = Least(0.6, 0.3)
+MISLABELLED_FOUND = Least(0.4, 0.2)
+"""A small network learns a few wrong labels by heart; those it does not show."""
 
 
 class Check(NamedTuple):

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from reel_shared.errors import Unprocessable
 
 FOLDS = 5
-CONFIDENT = 0.6
+CONFIDENT = 0.5
 """How probable another label must be before a person is asked."""
 Floats = npt.NDArray[np.float32]
 
