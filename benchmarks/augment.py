@@ -45,6 +45,8 @@ from reel_shared.contracts import Variant
 
 SIZE = (700, 400)
 QUALITY = 90
+MEMORY = Path("/dev/shm")
+"""Files lie here where there is such a place, else in the temporary folder."""
 LIMITS = {"max_pixels": 50_000_000, "max_bytes": 50_000_000}
 TRANSFORM_LOSS = 0.25
 """Gray levels of mean error by which two JPEGs of the same quality may differ."""
@@ -373,7 +375,8 @@ def main() -> None:
         "ignore", message=".*is a low contrast image"
     )  # imsave says it of what was asked for
     pictures = of_folder(args.folder, args.pictures) if args.folder else drawn(args.pictures)
-    with tempfile.TemporaryDirectory() as folder:
+    # a disk that is waited for would be the same for all, and hide what differs
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         places = {way: Path(folder, "made", way) for way in WAYS}
         for place in places.values():
             place.mkdir(parents=True)
