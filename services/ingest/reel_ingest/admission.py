@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from reel_ingest import changes
 from reel_ingest.sieve import CONFLICT, EXACT, INVERTED, NEAR, Known, Settlement, Sieve, TakenDown, Verdict
 from reel_shared.contracts import Counts, ImageState, QualityChecks, Source, Variant
+from reel_shared.db import locks
 from reel_shared.db.engine import transact
 from reel_shared.db.models import Collection, Image, Movie, Takedown
 from reel_shared.errors import Conflict
@@ -108,8 +109,8 @@ def admit(
     Args:
         by: the job that adds them.
     """
+    enter(session, dataset)
     session.flush()
-    _one_after_the_other(session, dataset)
     waiting: Iterable[Row] = rows
     for _ in range(_ROUNDS):
         known = known_pictures(session, dataset)
@@ -133,11 +134,11 @@ def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield chunk
 
 
-def _one_after_the_other(session: Session, dataset: str) -> None:
-    # SQLite has one writer anyway; PostgreSQL keeps this lock until the transaction ends.
-    if session.get_bind().dialect.name == "postgresql":
-        lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"dataset:{dataset}", 0))
-        session.execute(sa.select(lock))
+def enter(session: Session, dataset: str) -> None:
+    """Wait until no other job brings pictures into the dataset and no take-down runs; repeating it changes nothing."""
+    with session.no_autoflush:
+        locks.hold_off_removals(session)
+        locks.one_after_the_other(session, dataset)
 
 
 def _quarantine(session: Session, contested: Mapping[str, str | None], *, by: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import stat
+import threading
+import time
 import zipfile
 from collections import Counter
 
@@ -14,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image as Pillow
 
-from reel_ingest import tasks
+from reel_ingest import admission, tasks
 from reel_ingest.ledger import Ledger
 from reel_shared import jobs
 from reel_shared.contracts import (
@@ -102,6 +104,34 @@ def test_folders_of_sides_come_in_with_pins(imported, reel, databases):
     assert {i.collection_id for i in images} == {collection.id}
     [follow_up] = rows(Job, kind="augment.make_variants")
     assert follow_up.request["collection_id"] == collection.id
+
+
+def test_two_imports_of_one_film_at_once(imported, databases):
+    table = "file_name,movie,scene\n{0},Kiki,{1}\n"
+    first = {"kiki/1.png": picture(1), "images.csv": table.format("kiki/1.png", 0).encode()}
+    second = {"kiki/2.png": picture(2), "images.csv": table.format("kiki/2.png", 1).encode()}
+    [movie_id] = imported(first).result["movie_ids"]
+    with transaction() as session:
+        movie = session.get_one(Movie, movie_id)
+        facts = {column.key: getattr(movie, column.key) for column in sa.inspect(Movie).column_attrs}
+        session.execute(sa.delete(Image).filter_by(movie_id=movie_id))
+        session.execute(sa.delete(Movie).filter_by(id=movie_id))
+    here = threading.Event()
+
+    def other_import():
+        with transaction() as session:
+            admission.enter(session, "d")
+            session.execute(sa.insert(Movie), [facts])
+            here.set()
+            time.sleep(1.5)  # the job below has come to its end meanwhile, and waits
+
+    thread = threading.Thread(target=other_import)
+    thread.start()
+    here.wait()
+    job = imported(second)
+    thread.join()
+    assert job.error is None, job.error
+    assert [(one.id, one.scenes) for one in rows(Movie)] == [(movie_id, 2)]
 
 
 def test_the_same_zip_twice_adds_nothing(imported):

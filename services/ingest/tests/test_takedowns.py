@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
-from reel_ingest import api
+from reel_ingest import admission, api
 from reel_ingest.tasks.takedowns import take_down_pictures
 from reel_shared import object_storage
 from reel_shared.contracts import TAKE_DOWN_PICTURES
@@ -130,6 +131,32 @@ def test_a_picture_goes_with_its_variants_and_whoever_used_it_is_marked(
     assert by_image[a]["finished_at"] is not None
     assert (by_image[a]["url"], by_image[a]["reason"]) == ("https://x.org/a.jpg", "asked for")
     assert by_image[a]["by"].startswith("key_")
+
+
+def test_a_picture_that_just_comes_in_goes_too(client, reel, picture, databases):
+    a = picture("a")
+    job = take_down(client, image_id=a)
+    here, ended = threading.Event(), threading.Event()
+
+    def come_in():
+        with transaction() as session:
+            admission.enter(session, "e")
+            row = session.get_one(Image, a)
+            facts = {column.key: getattr(row, column.key) for column in sa.inspect(Image).column_attrs}
+            session.execute(
+                sa.insert(Image), [{**facts, "id": "img_late", "dataset": "e", "state": "active"}]
+            )
+            here.set()
+            assert not ended.wait(1), "the take-down waits for it"
+
+    thread = threading.Thread(target=come_in)
+    thread.start()
+    here.wait()
+    result = run(job).result
+    ended.set()
+    thread.join()
+    assert result["images"] == [a, "img_late"]
+    assert get(Image, "img_late").state == "removed"
 
 
 def test_nothing_brings_it_back(client, reel, picture):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +17,8 @@ from reel_shared.contracts import (
     StoredFile,
     TrainModelResult,
 )
-from reel_shared.db.models import DatasetVersion, Image, ModelAlias, SplitPin, TrainedModel, utcnow
+from reel_shared.db import locks
+from reel_shared.db.models import DatasetVersion, Image, ModelAlias, SplitPin, Takedown, TrainedModel, utcnow
 from reel_shared.errors import NotFound, Unprocessable
 from reel_shared.manifest import ManifestImage
 from reel_shared.model_card import ModelCard
@@ -114,7 +115,17 @@ def activate(session: Session, model_id: str) -> None:
     session.merge(ModelAlias(name=ACTIVE, model_id=model_id, updated_at=utcnow()))
 
 
-def write_version(session: Session, result: BuildDatasetVersionResult, *, dataset: str, job_id: str) -> None:
+def write_version(
+    session: Session, result: BuildDatasetVersionResult, *, dataset: str, images: Set[str], job_id: str
+) -> None:
+    """Add a version. ``images`` are the ids in its manifest: those that were taken down since are named in the row."""
+    locks.hold_off_removals(session)
+    gone = (
+        sa.select(Takedown.id, Takedown.image_id)
+        .join(Image, Image.id == Takedown.image_id)
+        .where(Image.dataset == dataset)
+        .order_by(Takedown.id)
+    )
     session.add(
         DatasetVersion(
             id=result.dataset_version_id,
@@ -129,6 +140,7 @@ def write_version(session: Session, result: BuildDatasetVersionResult, *, datase
             else None,
             left_out=result.left_out,
             excluded=result.excluded,
+            takedowns=[row.id for row in session.execute(gone) if row.image_id in images],
             job_id=job_id,
         )
     )

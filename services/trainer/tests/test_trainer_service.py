@@ -24,13 +24,13 @@ from reel_shared.contracts import (
     TrainModelRequest,
 )
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import Image, Job, ModelAlias, Movie
+from reel_shared.db.models import Image, Job, ModelAlias, Movie, Takedown
 from reel_shared.errors import Unavailable
 from reel_shared.manifest import load
 from reel_shared.model_card import load_model_card
 from reel_shared.runner import run_job
 from reel_shared.security import create_key
-from reel_trainer import api, recipe, tasks
+from reel_trainer import api, recipe, tasks, versions
 from reel_trainer.child import ChildFailed
 from reel_trainer.tasks import trainings
 
@@ -309,6 +309,25 @@ def test_same_request_same_version_content(client, dataset) -> None:
     films = version(client, train_sources=["movie"])
     assert films["images"]["valid"] == one["images"]["valid"]
     assert "web" not in films["images"]["train"]
+
+
+def test_a_version_whose_picture_goes_while_it_is_built_says_so(client, dataset, monkeypatch) -> None:
+    build, gone = versions.build_dataset_version, []
+
+    def meanwhile(images, *args, **fields):
+        gone.append(images[0].id)
+        with transaction() as session:
+            row = session.get_one(Image, images[0].id)
+            session.add(Takedown(id="tkd_1", image_id=row.id, sha256=row.sha256, phash=row.phash))
+        return build(images, *args, **fields)
+
+    monkeypatch.setattr(versions, "build_dataset_version", meanwhile)
+    version_id = version(client)["dataset_version_id"]
+    assert gone
+    assert client.get(f"/v1/dataset-versions/{version_id}").json()["takedowns"] == ["tkd_1"]
+    refused = client.post("/v1/trainings", json={"dataset_version_id": version_id, "recipe": "demo"})
+    assert refused.status_code == 422
+    assert "taken down" in refused.json()["detail"]
 
 
 def test_the_api_starts_without_torch() -> None:

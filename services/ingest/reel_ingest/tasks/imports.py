@@ -196,6 +196,8 @@ class _Import:
 
     def _write(self, session: Session, result: ImportDatasetResult) -> None:
         request, job_id = self._request, self._context.job_id
+        # Before the films: another import may be adding the same ones.
+        admission.enter(session, request.dataset)
         result.movie_ids = write_films(
             session,
             ledger.stored_images(session, job_id),

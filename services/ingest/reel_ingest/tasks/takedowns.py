@@ -14,8 +14,9 @@ from reel_shared.contracts import (
     TakeDownPicturesRequest,
     TakeDownPicturesResult,
 )
+from reel_shared.db import locks
 from reel_shared.db.engine import transact
-from reel_shared.db.models import DatasetVersion
+from reel_shared.db.models import DatasetVersion, Takedown
 from reel_shared.errors import NotFound
 from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
@@ -28,8 +29,8 @@ MANIFEST_BYTES = 2**30
 @task(TAKE_DOWN_PICTURES)
 def take_down_pictures(context: Context, request: TakeDownPicturesRequest) -> Outcome:
     """Delete the files and find the versions. The API has set the rows already; doing so again changes nothing."""
-    # A picture with the same address that came between the request and now goes too.
-    rows = transact(lambda session: takedowns.remove(session, request, by=context.job_id))
+    # A picture with the same address that came between the request and now goes too, and one that just comes.
+    rows = transact(lambda session: _remove(session, request, by=context.job_id))
     by_image = {row.image_id: row.id for row in rows}
     images = sorted(by_image)
     keys, variants = transact(lambda session: takedowns.objects(session, images))
@@ -56,6 +57,11 @@ def take_down_pictures(context: Context, request: TakeDownPicturesRequest) -> Ou
         result.models = takedowns.finish(session, result.takedowns, held)
 
     return Outcome(result, write)
+
+
+def _remove(session: Session, request: TakeDownPicturesRequest, *, by: str) -> list[Takedown]:
+    locks.remove_alone(session)
+    return takedowns.remove(session, request, by=by)
 
 
 def _pictures(version: DatasetVersion) -> set[str]:

@@ -61,6 +61,10 @@ def build_dataset_version(context: Context, request: BuildDatasetVersionRequest)
     return Outcome(
         result,
         lambda session: catalogue.write_version(
-            session, result, dataset=request.dataset, job_id=context.job_id
+            session,
+            result,
+            dataset=request.dataset,
+            images={image.id for image in manifest.images},
+            job_id=context.job_id,
         ),
     )
