@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from reel_ingest.imports import plan
 from reel_ingest.imports.plan import plan_import
 from reel_ingest.web_sources.archive import Archive
 from reel_shared.contracts import Source
@@ -229,6 +230,24 @@ def test_another_csv_is_only_noted(read):
 def test_an_archive_that_cannot_be_imported(read, names, why):
     with pytest.raises(Unprocessable, match=why):
         read(*names)
+
+
+def test_text_that_no_database_takes_is_made_plain(read):
+    rows = [
+        {"file_name": "gone\ud800\u0000.jpg"},
+        {"file_name": "1.jpg", "label": "Ki\udc00ki\u0000"},
+    ]
+    plan = read("1.jpg", metadata_jsonl="\n".join(map(json.dumps, rows)))
+    assert plan.refused == [("gone? .jpg", "missing")]
+    assert plan.renamed == {"ki-ki": "Ki?ki"}
+
+
+def test_a_table_of_nothing_but_missing_files_ends(read, monkeypatch):
+    monkeypatch.setattr(plan, "MAX_REFUSED", 3)
+    table = "file_name\n" + "\n".join(f"gone-{number}.jpg" for number in range(3))
+    assert len(read("a/1.jpg", images_csv=table).refused) == 3
+    with pytest.raises(BadRequest, match="line 5: with it more than 3 rows"):
+        read("a/1.jpg", images_csv=table + "\ngone.jpg")
 
 
 def test_a_table_that_is_a_bomb_is_refused(read):

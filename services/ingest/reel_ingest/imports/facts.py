@@ -80,9 +80,14 @@ def facts_of(row: Row) -> Facts:
 
 
 def text_of(row: Row, name: str) -> str:
-    """Return a cell as text that a database takes: no control characters, no halves of characters."""
-    cell = row.cells.get(name, "").encode("utf-8", errors="replace").decode()
-    return "".join(sign if sign.isprintable() else " " for sign in cell[:_TEXT]).strip()
+    """Return a cell as text that a database takes."""
+    return plain(row.cells.get(name, ""))
+
+
+def plain(text: str) -> str:
+    """Return the beginning of a text without control characters and halves of characters."""
+    whole = text[:_TEXT].encode("utf-8", errors="replace").decode()
+    return "".join(sign if sign.isprintable() else " " for sign in whole).strip()
 
 
 def _address(row: Row, name: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple, Protocol
 
 from reel_ingest.imports import folders
-from reel_ingest.imports.facts import FILE, LABEL, OWN, SPLIT, Facts, facts_of, first
+from reel_ingest.imports.facts import FILE, LABEL, OWN, SPLIT, Facts, facts_of, first, plain
 from reel_ingest.imports.folders import PROBE, TEST, TRAIN, VALID
 from reel_ingest.imports.tables import Row, is_table, read_rows
 from reel_ingest.web_sources.archive import is_safe
@@ -21,6 +21,8 @@ from reel_shared.errors import Unprocessable
 
 TABLE_BYTES = 512 * 2**20
 """Of one table, unpacked."""
+MAX_REFUSED = 200_000
+"""Rows that give no picture; each is remembered and written down."""
 MISSING, UNSAFE, NO_CLASS = "missing", "unsafe-path", "no-class"
 _METADATA = ("metadata.csv", "metadata.jsonl")
 
@@ -126,9 +128,11 @@ def _take_row(row: Row, known: set[str], reading: _Reading) -> None:
         row.refuse("it names no file")
     member = _member(row.table, name, known)
     if member is None:
-        reading.refused.setdefault(name[:1000], MISSING if is_safe(name) else UNSAFE)
+        if len(reading.refused) >= MAX_REFUSED:
+            row.refuse(f"with it more than {MAX_REFUSED} rows name files that the archive lacks")
+        reading.refused.setdefault(plain(name)[:1000], MISSING if is_safe(name) else UNSAFE)
         return
-    said = _Said(f"{row.table!r}, line {row.line}", first(row, LABEL), _split_of(row), facts_of(row))
+    said = _Said(f"{row.table!r}, line {row.line}", plain(first(row, LABEL)), _split_of(row), facts_of(row))
     before = reading.said.get(member)
     if before is None:
         reading.said[member] = said
