@@ -246,6 +246,13 @@ def test_only_failures_that_may_pass_are_tried_again(server, fetcher, status, ti
     assert server.asked.count("/x") == times
 
 
+@pytest.mark.parametrize("wish", ["soon", "Mon, 01 Jan 2024 00:00:00 +99999999999999999999"])
+def test_a_retry_after_that_says_nothing_is_no_wish(server, fetcher, wish):
+    server.pages["/x"] = lambda h: h.answer(200, b"ok", Retry_After=wish)
+    fetched = fetcher.get(server.url("/x"), max_bytes=100)
+    assert (fetched.body, fetched.retry_after) == (b"ok", None)
+
+
 def test_a_wait_of_an_hour_is_not_waited(server, fetcher):
     server.pages["/x"] = lambda h: h.answer(429, Retry_After="3600")
     assert reason_of(fetcher, server.url("/x")) == "http-429"
