@@ -39,6 +39,8 @@ class Made:
     height: int
     files: dict[Variant, StoredFile]
     impossible: frozenset[Variant]
+    gone: bool = False
+    """It was taken down before it could be opened."""
 
 
 @dataclass

@@ -27,6 +27,7 @@ from reel_shared.contracts import (
 from reel_shared.contracts.variants import WebShare
 from reel_shared.db.engine import transact
 from reel_shared.db.models import Image
+from reel_shared.errors import NotFound
 from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
 from reel_shared.settings import settings
@@ -172,7 +173,12 @@ def _made(todo: list[tuple[Image, list[Variant]]], request: MakeVariantsRequest)
 
 def _make(original: Image, kinds: list[Variant], request: MakeVariantsRequest) -> Made:
     limits = settings().limits
-    data = storage().get_bytes(original.key, max_bytes=limits.picture_bytes, sha256=original.sha256)
+    try:
+        data = storage().get_bytes(original.key, max_bytes=limits.picture_bytes, sha256=original.sha256)
+    except NotFound:
+        if not transact(lambda session: _is_removed(session, original.id)):
+            raise
+        return Made(original, original.width, original.height, {}, frozenset(), gone=True)
     picture = decode(data, max_pixels=limits.picture_pixels, max_bytes=limits.picture_bytes)
     source = Original(picture)
     files = {}
@@ -183,11 +189,15 @@ def _make(original: Image, kinds: list[Variant], request: MakeVariantsRequest) -
     return Made(original, picture.shape[1], picture.shape[0], files, source.impossible)
 
 
+def _is_removed(session: Session, image_id: str) -> bool:
+    return session.scalar(sa.select(Image.state).filter_by(id=image_id)) == ImageState.REMOVED
+
+
 def _note(
     one: Made, stock: Stock, kinds: list[Variant], request: MakeVariantsRequest, job_id: str, tally: Tally
 ) -> None:
     stock.standing |= one.files.keys()
-    stock.impossible |= one.impossible
+    stock.impossible |= set(kinds) if one.gone else one.impossible
     if one.original.id not in tally.impossible and one.original.source == Source.WEB:
         # The inverse of the intensity stands in for others where contrast is low; it is not missed elsewhere.
         tally.skipped.update((one.impossible - {Variant.INTENSITY_INVERT}) & set(kinds))

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
-from reel_augment import api
+from reel_augment import api, tasks
 from reel_augment.tasks import make_variants
 from reel_augment.transforms import make_variants as variants_of
 from reel_augment.transforms import variant_seed
@@ -343,6 +343,23 @@ def test_what_left_while_the_job_ran_gets_no_variants(reel, databases, collect):
     change("active", rejected)
     assert sum(run().result["made"].values()) == 6
     assert {row.parent_id for row in rows() if row.parent_id} == {stays, rejected}
+
+
+def test_what_was_taken_down_before_it_was_opened_is_left_out(reel, collect, monkeypatch):
+    stays, removed = collect("col_1", [photograph(n) for n in (1, 2)])
+    look = tasks._stocks
+
+    def meanwhile(session, originals):
+        found = look(session, originals)
+        session.execute(sa.update(Image).where(Image.id == removed).values(state="removed"))
+        reel.storage.delete(next(image.key for image in originals if image.id == removed))
+        return found
+
+    monkeypatch.setattr(tasks, "_stocks", meanwhile)
+    job = run()
+    assert job.error is None, job.error
+    assert (sum(job.result["made"].values()), job.result["refused"]) == (6, {"no-longer-active": 1})
+    assert {row.parent_id for row in rows() if row.parent_id} == {stays}
 
 
 def test_a_file_that_another_picture_lies_in_stays(reel, collect):
