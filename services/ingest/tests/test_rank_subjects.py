@@ -84,6 +84,16 @@ def many(step):
     return [scene for scene in range(60) if (scene % 3 == 0) is step]
 
 
+def test_imported_frames_may_be_of_any_format(client, film, mark, reel):
+    png = cv2.imencode(".png", simplejpeg.decode_jpeg(frame(0), colorspace="BGR"))[1].tobytes()
+    stored = reel.storage.put_bytes("pictures", png, "image/png", ".png")
+    with transaction() as session:
+        row = session.get(Image, "img_00")
+        row.key, row.sha256 = stored.key, stored.sha256
+    mark(keep=many(False), background=many(True))
+    assert rank(client)["features_made"] == SCENES
+
+
 def test_proposals_are_made_applied_taken_back_and_learnt_from(client, film, mark, reel, databases):
     mark(keep=many(False), background=many(True))
     first = rank(client, precision=0.8)

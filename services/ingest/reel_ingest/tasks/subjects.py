@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -21,6 +22,7 @@ from reel_shared.contracts.curation import Mark, RankSubjectsRequest, RankSubjec
 from reel_shared.db.engine import transact
 from reel_shared.db.models import Image, SubjectMark
 from reel_shared.errors import Unprocessable
+from reel_shared.images import open_picture
 from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
 from reel_shared.settings import settings
@@ -134,8 +136,13 @@ def _features(context: Context, request: RankSubjectsRequest, frames: list[_Fram
 
 
 def _measure(frame: _Frame) -> Features:
-    data = storage().get_bytes(frame.key, max_bytes=settings().limits.picture_bytes, sha256=frame.sha256)
-    return subject_features.of_jpeg(data)
+    limits = settings().limits
+    data = storage().get_bytes(frame.key, max_bytes=limits.picture_bytes, sha256=frame.sha256)
+    try:
+        return subject_features.of_jpeg(data)
+    except ValueError:  # an imported frame is a file of any format
+        picture = open_picture(data, max_pixels=limits.picture_pixels, max_bytes=limits.picture_bytes)
+        return subject_features.of_picture(np.asarray(picture))
 
 
 def _remember(scratch: Path, request: RankSubjectsRequest, known: dict[str, Features]) -> None:

@@ -48,7 +48,7 @@ def diff_dataset_versions(
     """What changed from one version to another: classes, originals, sides and labels."""
     with reading() as session:
         rows = [catalogue.version(session, name) for name in (base, version_id)]
-        before, after = (_manifest(row) for row in rows)
+    before, after = (_manifest(row) for row in rows)  # no connection is held while storage answers
     return JSONResponse(diff(before, after, base_id=base, version_id=version_id).model_dump(mode="json"))
 
 
