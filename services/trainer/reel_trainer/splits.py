@@ -21,6 +21,8 @@ from reel_trainer.groups import group
 from reel_trainer.pins import Pin, agreed, covered
 
 FEW_GROUPS = 3
+NAMED = 5
+"""Pins without pictures that are named; an import may have left thousands, one a picture."""
 FILTERED, PINNED = "filtered", "pinned"
 NEAR_IN_TIME, WITH_PROBE, OF_HELD_OUT = "near-in-time", "with-probe", "of-held-out"
 """Why a picture is excluded: by the request, by a pin, a frame too near to a held-out one, in one group with a
@@ -127,7 +129,10 @@ class _Plan:
         self.labels = sorted({i.label for members in groups for i in members if i.id not in probes})
         pinned = covered(pins, [image for members in groups for image in members])
         used = {pin for found in pinned.values() for pin in found}
-        self.warnings = [f"{pin} covers no picture" for pin in pins if pin not in used]
+        idle = [pin for pin in pins if pin not in used]
+        self.warnings = [f"{pin} covers no picture" for pin in idle[:NAMED]]
+        if len(idle) > NAMED:
+            self.warnings.append(f"{len(idle) - NAMED} more pins cover no picture")
         self.settled: dict[int, Place] = {}
         moved = 0
         for number, members in enumerate(groups):
