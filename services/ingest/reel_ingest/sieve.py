@@ -156,7 +156,9 @@ class Sieve:
             verdicts[image_id] = verdict
             _count(counts, verdict)
         counts.refused = dict(refused)
-        contested = {older: by and moved.get(by, by) for older, by in contested.items()}
+        # What was taken down meanwhile is not stored, and contradicts nothing.
+        stored = {older: by for older, by in contested.items() if by not in self._pictures or by in verdicts}
+        contested = {older: by and moved.get(by, by) for older, by in stored.items()}
         return Settlement(verdicts, contested, counts)
 
     def _compare(

@@ -183,6 +183,13 @@ def test_settling_finds_what_other_jobs_stored_and_what_was_taken_down():
     assert judged.settle().verdicts["1"] == Verdict(ACTIVE)
 
 
+def test_what_is_taken_down_meanwhile_puts_nothing_in_doubt():
+    judged = sieve(source=MOVIE, known=[old(label="howl")])
+    judged.judge("new", "s-new", A ^ 1)
+    assert judged.settle().contested == {"old": "new"}
+    assert judged.settle(taken_down=[TakenDown("s-new", A ^ 1)]).contested == {}
+
+
 def test_its_own_rows_are_no_newcomers():
     judged = sieve()
     judged.judge("1", "a", A)
