@@ -250,6 +250,14 @@ def test_a_table_of_nothing_but_missing_files_ends(read, monkeypatch):
         read("a/1.jpg", images_csv=table + "\ngone.jpg")
 
 
+def test_tables_are_bounded_together(read, monkeypatch):
+    table = "file_name,label\n" + "1.jpg,kiki\n" * 10
+    monkeypatch.setattr(plan, "TABLE_BYTES", 2 * len(table))
+    assert read("1.jpg", a_csv=table, b_csv=table).entries[0].label == "kiki"
+    with pytest.raises(BadRequest, match="together"):
+        read("1.jpg", a_csv=table, b_csv=table, c_csv=table)
+
+
 def test_a_table_that_is_a_bomb_is_refused(read):
     with pytest.raises(BadRequest, match="unpacks to more than 200 times its size"):
         read("a/1.jpg", metadata_csv="file_name,label\n" + "a/1.jpg,a\n" * 500_000)

@@ -17,10 +17,10 @@ from reel_ingest.imports.folders import PROBE, TEST, TRAIN, VALID
 from reel_ingest.imports.tables import Row, is_table, read_rows
 from reel_ingest.web_sources.archive import is_safe
 from reel_shared.contracts import Source, Variant
-from reel_shared.errors import Unprocessable
+from reel_shared.errors import BadRequest, Unprocessable
 
 TABLE_BYTES = 512 * 2**20
-"""Of one table, unpacked."""
+"""Of all tables, unpacked."""
 MAX_REFUSED = 200_000
 """Rows that give no picture; each is remembered and written down."""
 MISSING, UNSAFE, NO_CLASS = "missing", "unsafe-path", "no-class"
@@ -77,6 +77,8 @@ class _Reading:
     refused: dict[str, str] = field(default_factory=dict)
     own_export: bool = False
     notes: list[str] = field(default_factory=list)
+    table_bytes: int = 0
+    """Read of tables so far."""
 
 
 def plan_import(files: Files) -> Plan:
@@ -112,7 +114,7 @@ def _read_table(files: Files, table: str, known: set[str], reading: _Reading) ->
     if not is_safe(table):
         reading.refused[table] = UNSAFE
         return
-    for row in read_rows(table, files.lines(table, max_bytes=TABLE_BYTES)):
+    for row in read_rows(table, _lines(files, table, reading)):
         if not any(name in row.cells for name in FILE):
             if must:
                 row.refuse("it names no picture; a table needs a column file_name")
@@ -120,6 +122,16 @@ def _read_table(files: Files, table: str, known: set[str], reading: _Reading) ->
             return
         reading.own_export = reading.own_export or row.cells.keys() >= OWN
         _take_row(row, known, reading)
+
+
+def _lines(files: Files, table: str, reading: _Reading) -> Iterator[bytes]:
+    for line in files.lines(table, max_bytes=TABLE_BYTES):
+        reading.table_bytes += len(line)
+        if reading.table_bytes > TABLE_BYTES:
+            raise BadRequest(
+                f"The archive's tables are larger than {TABLE_BYTES} bytes together; leave some out."
+            )
+        yield line
 
 
 def _take_row(row: Row, known: set[str], reading: _Reading) -> None:
