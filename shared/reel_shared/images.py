@@ -73,10 +73,13 @@ def open_picture(
         _refuse_damaged(error)
 
 
+_START_OF_SCAN = 0xDA
+
+
 def is_turned(data: bytes) -> bool:
     """Whether a picture's EXIF says that it is shown other than it is stored."""
     # Without the marker there is nothing to parse, which is so for nearly every picture.
-    if b"Exif\x00\x00" not in data[: 1 << 16]:
+    if data.find(b"Exif\x00\x00", 0, _header_end(data)) < 0:
         return False
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -85,6 +88,19 @@ def is_turned(data: bytes) -> bool:
         Exception
     ):  # a decoder fed with arbitrary bytes raises nearly anything; opening it in full says what
         return False
+
+
+def _header_end(data: bytes) -> int:
+    """Return where a JPEG's pixels begin; of anything else or odder, how far a header is looked for."""
+    furthest = min(len(data), 1 << 16)
+    if not data.startswith(b"\xff\xd8"):
+        return furthest
+    place = 2
+    while place + 4 <= furthest and data[place] == 0xFF:
+        if data[place + 1] == _START_OF_SCAN:
+            return place
+        place += 2 + (data[place + 2] << 8 | data[place + 3])
+    return furthest
 
 
 def _read_header(raw: bytes, max_pixels: int) -> Image.Image:

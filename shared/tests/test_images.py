@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from reel_shared.errors import BadPicture, ReelError, TooLarge
-from reel_shared.images import open_picture, preprocess, to_jpeg
+from reel_shared.images import is_turned, open_picture, preprocess, to_jpeg
 
 
 def encode(image: Image.Image, form: str, **options: object) -> bytes:
@@ -246,3 +246,18 @@ def test_jpeg_quality_is_used() -> None:
     small, large = to_jpeg(image, quality=20), to_jpeg(np.asarray(image), quality=95)
     assert len(small) < len(large)
     assert open_picture(large).size == (64, 64)
+
+
+@pytest.mark.parametrize("orientation", [None, 1, 6])
+def test_turned_jpegs_are_known_wherever_their_header_says_so(orientation: int | None) -> None:
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    profile = b"\xff\xda" * 20_000  # another segment of the header, that looks like the beginning of the pixels
+    data = encode(scene(64, 48), "JPEG", exif=exif.tobytes() if orientation else b"", icc_profile=profile)
+    first, behind = data.index(b"Exif") if orientation else 0, data.index(b"ICC_PROFILE")
+    if orientation:  # Pillow writes EXIF before the profile; cameras also the other way round
+        start, end = first - 4, first - 2 + int.from_bytes(data[first - 2 : first], "big")
+        rest = behind - 2 + int.from_bytes(data[behind - 2 : behind], "big")
+        data = data[:start] + data[end:rest] + data[start:end] + data[rest:]
+    assert is_turned(data) == (orientation == 6)

@@ -33,6 +33,8 @@ _LONGEST = 256
 _ONE_THREAD = 200_000
 """Multiplications up to which OpenBLAS stays in the calling thread; waking others takes longer than the work."""
 
+_BLACK, _WHITE = np.float32(0), np.float32(255)
+
 Grey = npt.NDArray[np.uint8]
 _Floats = npt.NDArray[np.float32]
 
@@ -106,7 +108,8 @@ def _hash(grey: Grey, filled_high: float, filled_wide: float) -> int:
     across = _rounded(_product(grey.astype(np.float32), _lanczos(wide, wide * filled_wide).T))
     small = _rounded(_product(_lanczos(high, high * filled_high), across))
     low = (_dct() @ small @ _dct().T).ravel()
-    middle = np.partition(low, (31, 32))[31:33].mean()
+    sorted_around = np.partition(low, (31, 32))
+    middle = (sorted_around[31] + sorted_around[32]) / 2
     return int.from_bytes(np.packbits(low > middle).tobytes(), "big")
 
 
@@ -122,7 +125,10 @@ def _product(a: _Floats, b: _Floats) -> _Floats:
 
 
 def _rounded(values: _Floats) -> _Floats:
-    return np.clip(np.rint(values, out=values), 0, 255, out=values)
+    # ``np.clip`` takes longer to get ready than these to work.
+    np.rint(values, out=values)
+    np.maximum(values, _BLACK, out=values)
+    return np.minimum(values, _WHITE, out=values)
 
 
 @lru_cache(maxsize=512)
