@@ -365,9 +365,9 @@ def report(times: dict[str, list[Round]], pictures: int) -> dict[str, object]:
                 "target": target,
             }
         )
-    for one in (*ways.items(), *((ratio["way"], ratio) for ratio in ratios)):
-        if one[0].endswith("workers"):
-            one[1] |= dict.fromkeys(one[1].keys() & {"processor", "processor_ms"})
+    for way, figures in (*ways.items(), *((ratio["way"], ratio) for ratio in ratios)):
+        if way.endswith("workers"):
+            figures.update(dict.fromkeys(figures.keys() & {"processor", "processor_ms"}))
     return {"ways": ways, "ratios": ratios}
 
 
@@ -377,9 +377,8 @@ def shown(value: float | None, width: int, digits: int) -> str:
 
 def show(figures: dict[str, object]) -> None:
     for way, one in figures["ways"].items():
-        print(
-            f"{WORDS[way]:50s} {one['pictures_per_second']:8.1f} pictures/s {shown(one['processor_ms'], 8, 1)} ms processor"
-        )
+        processor = shown(one["processor_ms"], 8, 1)
+        print(f"{WORDS[way]:50s} {one['pictures_per_second']:8.1f} pictures/s {processor} ms processor")
     print(f"\n{'':40s} {'wall':>7s} {'processor':>10s} {'target':>7s}")
     for ratio in figures["ratios"]:
         verdict = "met" if ratio["wall"] >= ratio["target"] else "MISSED"
