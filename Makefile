@@ -7,7 +7,7 @@ SOURCES := shared/reel_shared shared/networks/reel_networks $(wildcard services/
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full up test lint bench clean run-ready dev-ready
+.PHONY: help demo demo-full up test lint bench clean run-ready dev-ready bench-ready
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -33,8 +33,10 @@ lint: dev-ready ## style, types, import rules, templates, the lock file
 	@# it was resolved against PyPI; a mirror named in the environment would make it seem out of date
 	env -u UV_DEFAULT_INDEX -u UV_INDEX_URL .uv/uv lock --check
 
-bench: dev-ready ## run the benchmarks; their figures go to the terminal
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+bench: bench-ready ## run every benchmark (half an hour); their figures go to the terminal
+	@for name in frames hashing augment subjects training inference explain; do \
+		echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@echo "== memory"; $(BIN)/python benchmarks/memory.py --minutes 10 --pictures 5000
 
 clean: ## remove installed packages and caches; the platform's data in .data stays
 	rm -rf .venv .uv .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -44,3 +46,6 @@ run-ready:
 
 dev-ready:
 	@$(PYTHON) scripts/bootstrap.py --dev
+
+bench-ready:
+	@$(PYTHON) scripts/bootstrap.py --bench

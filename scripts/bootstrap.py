@@ -40,9 +40,15 @@ UV = ROOT / ".uv" / "uv"
 PYPI = "https://pypi.org/simple"
 
 
+GROUPS = {"run": ["--no-dev"], "dev": [], "bench": ["--group", "bench"]}
+"""Purpose, named as ``--dev`` or ``--bench`` -> what uv is told of dependency groups."""
+
+
 def main() -> None:
-    groups = [] if "--dev" in sys.argv[1:] else ["--no-dev"]
-    stamp = ROOT / ".venv" / ("bootstrap-run" if groups else "bootstrap-dev")
+    purpose = sys.argv[1].removeprefix("--") if len(sys.argv) > 1 else "run"
+    if purpose not in GROUPS:
+        raise stop(f"{sys.argv[1]} is not one of --run, --dev and --bench")
+    stamp = ROOT / ".venv" / f"bootstrap-{purpose}"
     wanted = fingerprint()
     if stamp.exists() and stamp.read_text() == wanted:
         return
@@ -54,7 +60,7 @@ def main() -> None:
     if not has_uv():
         fetch_uv()
     # --inexact: preparing to run must not take away what tests need, and the other way round.
-    command = [str(UV), "sync", "--frozen", "--all-packages", "--inexact", *groups]
+    command = [str(UV), "sync", "--frozen", "--all-packages", "--inexact", *GROUPS[purpose]]
     if not (ROOT / ".venv" / "bin" / "python").exists():
         command += ["--python", python]
     say(f"installing what uv.lock names into {ROOT / '.venv'} (7 GB the first time)")

@@ -68,7 +68,10 @@ def test_what_is_neither_zip_nor_folder_is_not_imported(tmp_path: Path) -> None:
         "x",
         folder=tmp_path,
     )
-    assert (done.returncode, done.stderr.strip()) == (2, "reel: a.txt is no zip archive; give a zip or a folder.")
+    assert (done.returncode, done.stderr.strip()) == (
+        2,
+        "reel: a.txt is no zip archive; give a zip or a folder.",
+    )
 
 
 def test_an_import_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:

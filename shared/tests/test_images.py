@@ -253,7 +253,8 @@ def test_turned_jpegs_are_known_wherever_their_header_says_so(orientation: int |
     exif = Image.Exif()
     if orientation is not None:
         exif[0x0112] = orientation
-    profile = b"\xff\xda" * 20_000  # another segment of the header, that looks like the beginning of the pixels
+    # Another segment of the header, that looks like the beginning of the pixels.
+    profile = b"\xff\xda" * 20_000
     data = encode(scene(64, 48), "JPEG", exif=exif.tobytes() if orientation else b"", icc_profile=profile)
     first, behind = data.index(b"Exif") if orientation else 0, data.index(b"ICC_PROFILE")
     if orientation:  # Pillow writes EXIF before the profile; cameras also the other way round
