@@ -7,7 +7,7 @@ picture at once end as they would have one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from reel_shared.db import locks
 from reel_shared.db.engine import transact
 from reel_shared.db.models import Collection, Image, Movie, Takedown
 from reel_shared.errors import Conflict
+from reel_shared.storage import storage
 
 log = structlog.get_logger(__name__)
 Row = dict[str, Any]
@@ -106,12 +107,17 @@ def admit(
 ) -> Mapping[str, Verdict]:
     """Add pictures, each in its state, and return the verdicts by id; movies and collections are the caller's.
 
+    What was taken down while the job ran may have come back to storage behind its take-down: its files go again.
+
     Args:
+        rows: of all pictures that the job may have stored, those that the sieve refused too.
         by: the job that adds them.
     """
     enter(session, dataset)
     session.flush()
-    waiting: Iterable[Row] = rows
+    # No take-down runs until this transaction ends.
+    unwanted, came_back = {one.sha256 for one in taken_down(session)}, set[str]()
+    waiting: Iterable[Row] = _noting(rows, unwanted, came_back)
     for _ in range(_ROUNDS):
         known = known_pictures(session, dataset)
         newcomers = [one for one in known if one.id not in sieve.known_ids]
@@ -125,7 +131,23 @@ def admit(
         raise Conflict("The same pictures are changed over and over meanwhile; run the job again.")
     for name in Counts.model_fields:
         setattr(counts, name, getattr(settlement.counts, name))
+    _delete_files(session, came_back)
     return settlement.verdicts
+
+
+def _noting(rows: Iterable[Row], unwanted: Set[str], keys: set[str]) -> Iterator[Row]:
+    """Pass rows on, and add to ``keys`` the files of those whose bytes are unwanted."""
+    for row in rows:
+        if row["sha256"] in unwanted:
+            keys.add(row["key"])
+        yield row
+
+
+def _delete_files(session: Session, keys: set[str]) -> None:
+    """Delete what no other picture lies in."""
+    live = sa.select(Image.key).where(Image.key.in_(keys), Image.state != ImageState.REMOVED)
+    for key in sorted(keys - set(session.scalars(live))):
+        storage().delete(key)
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -225,7 +225,7 @@ def test_what_was_taken_down_is_not_stored_again(meanwhile):
     assert sorted(row.sha256 for row in images().values() if row.dataset == "other") == ["b"]
 
 
-def test_a_transaction_that_is_repeated_counts_once():
+def test_a_transaction_that_is_repeated_counts_once(reel):
     run = Run([("a", A), ("b", B, "dark")])
     with transaction() as session:
         session.add(

@@ -163,12 +163,12 @@ def _notes(request: ExtractFramesRequest, plan: frames.Plan, joined: Joined, wan
 
 
 def _judged(movie: Movie, joined: Joined, sieve: Sieve) -> list[catalogue.Row]:
-    """Have every frame judged in order and return the rows of those that may be stored."""
+    """Have every frame judged in order and return the rows of all; what was taken down gets no verdict."""
     rows = []
     for frame in joined.frames:
         row = catalogue.frame_row(movie, frame)
-        if sieve.judge(row["id"], frame.sha256, frame.phash, quality=frame.refusal):
-            rows.append(row)
+        sieve.judge(row["id"], frame.sha256, frame.phash, quality=frame.refusal)
+        rows.append(row)
     for _ in range(joined.tally.lost):
         sieve.refuse("damaged")
     return rows
