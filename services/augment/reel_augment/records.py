@@ -20,7 +20,7 @@ from reel_shared.db.models import Image
 from reel_shared.ids import new_id
 from reel_shared.storage import storage
 
-NO_LONGER_ACTIVE = "no-longer-active"
+NO_LONGER_ACTIVE, TOO_LONG = "no-longer-active", "too-long"
 
 _CHUNK = 500
 _INHERITED = (
@@ -41,6 +41,8 @@ class Made:
     impossible: frozenset[Variant]
     gone: bool = False
     """It was taken down before it could be opened."""
+    too_long: bool = False
+    """The format of the variants cannot hold one of its sides."""
 
 
 @dataclass
@@ -49,6 +51,8 @@ class Tally:
     rows: list[dict[str, Any]] = field(default_factory=list)
     impossible: dict[str, list[str]] = field(default_factory=dict)
     """Original -> kinds that its contrast does not allow."""
+    too_long: set[str] = field(default_factory=set)
+    """Originals that the format cannot hold."""
 
     @property
     def done(self) -> int:
@@ -88,8 +92,11 @@ def insert(session: Session, tally: Tally, result: MakeVariantsResult) -> None:
     kept = [row for row in tally.rows if row["parent_id"] in active]
     result.made = by_kind(Counter(row["variant"] for row in kept if row["source"] == Source.WEB))
     result.gray_frames = sum(row["source"] == Source.MOVIE for row in kept)
-    if len(active) < len(tally.impossible):
-        result.refused = {NO_LONGER_ACTIVE: len(tally.impossible) - len(active)}
+    refused = {
+        NO_LONGER_ACTIVE: len(tally.impossible.keys() - active),
+        TOO_LONG: len(tally.too_long & active),
+    }
+    result.refused = {reason: times for reason, times in refused.items() if times}
     if kept:
         dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
         session.execute(dialect.insert(Image).on_conflict_do_nothing(), kept)

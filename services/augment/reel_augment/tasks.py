@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from reel_augment import records
 from reel_augment.balance import Stock, frames_wanted, needed, spread
-from reel_augment.encoding import decode, encode
+from reel_augment.encoding import decode, encode, fits
 from reel_augment.lanes import in_lanes
 from reel_augment.records import Made, Tally
 from reel_augment.transforms import KINDS, Original, variant_seed
@@ -180,13 +180,16 @@ def _make(original: Image, kinds: list[Variant], request: MakeVariantsRequest) -
             raise
         return Made(original, original.width, original.height, {}, frozenset(), gone=True)
     picture = decode(data, max_pixels=limits.picture_pixels, max_bytes=limits.picture_bytes)
+    height, width = picture.shape[:2]
+    if not fits(picture, request.format):
+        return Made(original, width, height, {}, frozenset(), too_long=True)
     source = Original(picture)
     files = {}
     seed = variant_seed(original.sha256, request.seed)
     for kind, image in source.variants(kinds, seed=seed, noise=request.noise):
         file = encode(kind, image, quality=request.quality, format=request.format)
         files[kind] = storage().put_bytes("variants", file.data, file.media_type, file.suffix)
-    return Made(original, picture.shape[1], picture.shape[0], files, source.impossible)
+    return Made(original, width, height, files, source.impossible)
 
 
 def _is_removed(session: Session, image_id: str) -> bool:
@@ -197,7 +200,9 @@ def _note(
     one: Made, stock: Stock, kinds: list[Variant], request: MakeVariantsRequest, job_id: str, tally: Tally
 ) -> None:
     stock.standing |= one.files.keys()
-    stock.impossible |= set(kinds) if one.gone else one.impossible
+    stock.impossible |= set(kinds) if one.gone or one.too_long else one.impossible
+    if one.too_long:
+        tally.too_long.add(one.original.id)
     if one.original.id not in tally.impossible and one.original.source == Source.WEB:
         # The inverse of the intensity stands in for others where contrast is low; it is not missed elsewhere.
         tally.skipped.update((one.impossible - {Variant.INTENSITY_INVERT}) & set(kinds))

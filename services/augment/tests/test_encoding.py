@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from reel_augment.encoding import WEBP_SIDE, decode, encode
+from reel_augment.encoding import LONGEST, decode, encode, fits
 from reel_augment.transforms import KINDS
 from reel_shared.errors import BadPicture, ReelError, TooLarge
 from reel_shared.images import open_picture
@@ -74,8 +74,11 @@ def test_webp_gives_back_every_pixel(image: np.ndarray, kind) -> None:
     np.testing.assert_array_equal(decode(file.data, **LIMITS), image)
 
 
-def test_what_webp_cannot_hold_is_refused_in_words() -> None:
-    strip = np.zeros((1, WEBP_SIDE + 1, 3), np.uint8)
-    with pytest.raises(ReelError, match="store these variants as JPEG"):
-        encode(KINDS[1], strip, quality=90, format="webp")
-    encode(KINDS[1], strip[:, 1:], quality=90, format="webp")
+@pytest.mark.parametrize("format", LONGEST)
+def test_what_a_format_cannot_hold_is_refused_in_words(format) -> None:
+    strip = np.zeros((1, LONGEST[format] + 1, 3), np.uint8)
+    assert not fits(strip, format)
+    with pytest.raises(ReelError, match=f"at most {LONGEST[format]} pixels on a side"):
+        encode(KINDS[1], strip, quality=90, format=format)
+    assert fits(strip[:, 1:], format)
+    encode(KINDS[1], np.ascontiguousarray(strip[:, 1:]), quality=90, format=format)
