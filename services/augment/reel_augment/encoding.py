@@ -48,8 +48,8 @@ def decode(data: bytes, *, max_pixels: int, max_bytes: int) -> Picture:
 
 def fits(image: Picture, format: Format) -> bool:
     """Whether the format can hold a picture of this size."""
-    height, width = image.shape[:2]
-    return max(height, width) <= LONGEST[format]
+    longer: int = max(image.shape[:2])
+    return longer <= LONGEST[format]
 
 
 def encode(kind: Variant, image: Picture, *, quality: int, format: Format) -> File:
