@@ -141,6 +141,18 @@ def test_an_own_export_leaves_its_variants_out(read):
     assert [one.facts.phash for one in plan.entries] == [2**64 - 1, int("e" * 16, 16)]
 
 
+def test_an_own_exports_probes_are_read_from_their_own_table(read):
+    head = "file_name,split,is_valid,id,label,source,variant,parent_id,sha256,phash,group,title\n"
+    row = f"a/2.jpg,img_2,a,web,original,,{'1' * 64},{'e' * 16},,A hat\n"
+    plan = read("train/a/1.jpg", "valid/a/3.jpg", "probe-cosplay/a/2.jpg",
+                images_csv=f"{head}train/a/1.jpg,train,False,img_1,a,web,original,,{'0' * 64},{'f' * 16},,\n",
+                **{"probe-cosplay__metadata_csv": head.replace("split,is_valid,", "") + row})  # fmt: skip
+    assert plan.own_export
+    probe = next(one for one in plan.entries if one.probe)
+    assert (probe.member, probe.label, probe.probe) == ("probe-cosplay/a/2.jpg", "a", "cosplay")
+    assert (probe.facts.title, probe.facts.sha256) == ("A hat", "1" * 64)
+
+
 def test_rows_that_point_elsewhere_are_refused_one_by_one(read):
     table = "file_name,label\na/1.jpg,a\n../../etc/passwd,a\n/etc/passwd,a\nC:\\x.jpg,a\na/gone.jpg,a\n"
     plan = read("a/1.jpg", table_csv=table)

@@ -90,13 +90,25 @@ def version(session: Session, version_id: str) -> DatasetVersion:
     return found
 
 
-def trainable(version: DatasetVersion, *, allow_uncertified: bool) -> None:
-    """Raise Unprocessable unless a version may be trained on: certified, or allowed not to be, and whole."""
+def whole_version(session: Session, version_id: str) -> DatasetVersion:
+    """Return a version whose pictures all stand. Raises NotFound, and Unprocessable where some were taken down."""
+    found = version(session, version_id)
+    require_whole(found)
+    return found
+
+
+def require_whole(version: DatasetVersion) -> None:
+    """Raise Unprocessable when pictures of a version were taken down."""
     if version.takedowns:
         raise Unprocessable(
             f"Dataset version {version.id} holds pictures that were taken down since "
             f"({len(version.takedowns)} take-down(s)); build a new version."
         )
+
+
+def trainable(version: DatasetVersion, *, allow_uncertified: bool) -> None:
+    """Raise Unprocessable unless a version may be trained on: certified, or allowed not to be, and whole."""
+    require_whole(version)
     proof = SplitCertificate.model_validate(version.certificate)
     if not proof.certified and not allow_uncertified:
         raise Unprocessable(

@@ -1,7 +1,8 @@
 """Writes a dataset version as a zip that other tools read as it is; called by the ``export_dataset`` task.
 
 One folder a side and in it one a class is what fastai and torchvision call image folders; with ``metadata.csv``
-in each it is a Hugging Face ``imagefolder``; ``images.csv`` lists everything for whoever reads tables.
+in each it is a Hugging Face ``imagefolder``; ``images.csv`` lists both sides for whoever reads tables. Probe pictures
+are not in it: who splits a table by ``is_valid`` would train on them. Their ``metadata.csv`` lists them.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ COLUMNS = (
 README = """# {dataset}, version {version}
 
 {images} pictures of {classes} classes. `train/`, `valid/` and each `probe-…/` hold a folder a class; no scene, no
-picture and no copy of one lies in two of them. `images.csv` lists every picture with its licence and where it comes
-from; `manifest.json` is the version as Reelsight keeps it.
+picture and no copy of one lies in two of them. `images.csv` lists the pictures of `train/` and `valid/` with their
+licences and where they come from; those of a probe set are for measuring only and stand in `metadata.csv` beside them.
+`manifest.json` is the version as Reelsight keeps it.
 
 With fastai:
 
@@ -84,7 +86,8 @@ def pack(
         )
         _add(archive, "README.md", about.encode())
         _add(archive, "manifest.json", manifests.to_bytes(manifest))
-        _add(archive, "images.csv", _table(images, prefix="", with_split=True))
+        sides = [image for image in images if image.split in (Side.TRAIN, Side.VALID)]
+        _add(archive, "images.csv", _table(sides, prefix="", with_split=True))
         for folder in folders:
             inside = [image for image in images if folder_of(image) == folder]
             _add(archive, f"{folder}/metadata.csv", _table(inside, prefix=f"{folder}/", with_split=False))

@@ -78,8 +78,11 @@ def test_each_side_has_a_folder_a_class_and_its_table(manifest, tmp_path):
         assert archive.testzip() is None
         assert load(archive.read("manifest.json")) == manifest
         rows = table(archive, "images.csv")
-        assert {row["file_name"] for row in rows} == {n for n in archive.namelist() if n.endswith(".png")}
-        assert {row["split"] for row in rows if row["is_valid"] == "True"} == {"valid"}
+        names = {n for n in archive.namelist() if n.endswith(".png")}
+        probes = {f"probe-cosplay/{row['file_name']}" for row in table(archive, "probe-cosplay/metadata.csv")}
+        assert len(probes) == 2
+        assert {row["file_name"] for row in rows} == names - probes
+        assert {(row["split"], row["is_valid"]) for row in rows} == {("train", "False"), ("valid", "True")}
         for folder in counts:
             for row in table(archive, f"{folder}/metadata.csv"):
                 data = archive.read(f"{folder}/{row['file_name']}")
@@ -105,7 +108,26 @@ def test_tables_alone_and_originals_alone(manifest, tmp_path):
     assert (counts["train"], told) == (24, [])
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert not [name for name in archive.namelist() if name.endswith(".png")]
-        assert len(table(archive, "images.csv")) == 38
+        assert len(table(archive, "images.csv")) == 36
+
+
+def test_a_table_split_by_its_flag_never_trains_on_a_probe(manifest, tmp_path):
+    from fastai.vision.all import ImageDataLoaders, Resize
+
+    packed(manifest, tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        archive.extractall(tmp_path / "shapes")
+    data = ImageDataLoaders.from_csv(
+        tmp_path / "shapes",
+        "images.csv",
+        fn_col="file_name",
+        label_col="label",
+        valid_col="is_valid",
+        item_tfms=Resize(32, method="crop"),
+        bs=8,
+        num_workers=0,
+    )
+    assert (len(data.train_ds), len(data.valid_ds), list(data.vocab)) == (25, 12, CLASSES)
 
 
 def test_a_plain_fastai_script_trains_on_it(manifest, tmp_path):

@@ -17,7 +17,8 @@ class ExportDatasetResult(Model):
     dataset_version_id: str
     images: dict[str, int] = Field(description="pictures by folder: train, valid, probe-<name>")
     archive: StoredFile = Field(
-        description="zip: a folder a side with a folder a class and a metadata.csv, images.csv over all, manifest.json"
+        description="zip: a folder a side with a folder a class and a metadata.csv, images.csv over train and valid, "
+        "manifest.json"
     )
 
 

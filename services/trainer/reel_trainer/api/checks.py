@@ -38,7 +38,7 @@ def create_label_check(body: NewLabelCheck, principal: Submitter, request: Reque
     """Propose pictures that are probably filed under a wrong label, each judged by what never saw it."""
 
     def check(session: Session) -> None:
-        catalogue.version(session, body.dataset_version_id)
+        catalogue.whole_version(session, body.dataset_version_id)
         find_model(session, body.model)
 
     return submit_job(CHECK_LABELS, body, principal, request, check=check)

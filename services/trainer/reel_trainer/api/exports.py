@@ -35,7 +35,7 @@ def create_export(body: NewExport, principal: Submitter, request: Request) -> Re
         body,
         principal,
         request,
-        check=lambda session: catalogue.version(session, body.dataset_version_id),
+        check=lambda session: catalogue.whole_version(session, body.dataset_version_id),
     )
 
 

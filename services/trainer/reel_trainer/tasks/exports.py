@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from reel_shared.contracts import EXPORT_DATASET, ExportDatasetRequest, ExportDatasetResult
 from reel_shared.db.engine import transact
+from reel_shared.db.models import DatasetVersion
 from reel_shared.jobs import Outcome
 from reel_shared.manifest import ManifestImage
 from reel_shared.runner import Context, task
@@ -16,10 +17,14 @@ from reel_trainer.tasks.fetching import bring_manifest
 PART = 2**20
 
 
+def _version(request: ExportDatasetRequest) -> DatasetVersion:
+    return transact(lambda session: catalogue.whole_version(session, request.dataset_version_id))
+
+
 @task(EXPORT_DATASET)
 def export_dataset(context: Context, request: ExportDatasetRequest) -> Outcome:
     """Pack the pictures that train, validate or probe, with their tables; one picture is here at a time."""
-    version = transact(lambda session: catalogue.version(session, request.dataset_version_id))
+    version = _version(request)
     manifest = bring_manifest(version, context.scratch / "manifest.json")
     images = packing.chosen(manifest, variants=request.variants)
     holder = context.scratch / "picture"
@@ -38,5 +43,6 @@ def export_dataset(context: Context, request: ExportDatasetRequest) -> Outcome:
         read=read if request.pictures else None,
         tick=lambda done: context.progress(done, len(images), unit="pictures", message="packing"),
     )
+    _version(request)  # a picture that is packed already may have been taken down meanwhile
     archive = storage().put_file("exports", context.scratch / "export.zip", "application/zip", ".zip")
     return Outcome(ExportDatasetResult(dataset_version_id=version.id, images=counts, archive=archive))

@@ -25,7 +25,9 @@ def check_labels(context: Context, request: CheckLabelsRequest) -> Outcome:
     """Bring model and pictures here, judge every label out of fold in a child process, store the proposals."""
 
     def rows(session: Session) -> tuple[DatasetVersion, TrainedModel]:
-        return catalogue.version(session, request.dataset_version_id), find_model(session, request.model)
+        return catalogue.whole_version(session, request.dataset_version_id), find_model(
+            session, request.model
+        )
 
     version, model = transact(rows)
     folders = {name: context.scratch / name for name in ("out", "cache", "pictures", "model")}
