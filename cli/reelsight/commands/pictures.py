@@ -57,7 +57,6 @@ def add(
                 "licence": licence,
                 "probe": probe,
                 "augment": augment,
-                "limit": 5000,
             },
             extra,
         )

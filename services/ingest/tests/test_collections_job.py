@@ -106,7 +106,7 @@ def test_a_private_address_is_refused_by_default(submit, server):
     assert server.asked == []
 
 
-@pytest.mark.parametrize(("limit", "total"), [(200, 14), (5, 5)])
+@pytest.mark.parametrize(("limit", "total"), [(None, 14), (200, 14), (5, 5)])
 def test_the_progress_of_a_list_is_out_of_its_length(reel, monkeypatch, limit, total):
     urls = [f"http://127.0.0.1:1/{i}.png" for i in range(14)]
     request = CollectPicturesRequest(label="kiki", provider="urls", urls=urls, limit=limit)
@@ -118,6 +118,35 @@ def test_the_progress_of_a_list_is_out_of_its_length(reel, monkeypatch, limit, t
         job_id = jobs.submit(session, COLLECT_PICTURES, request).id
     assert run_job(COLLECT_PICTURES, tasks.collect_pictures, job_id) == "succeeded"
     assert told == [*[(done, total) for done in range(1, total + 1)], (total, total)]
+
+
+def given(provider, reel, count):
+    """A request's fields that give so many things that are no pictures."""
+    if provider == "urls":
+        return {"urls": [f"http://127.0.0.1:1/{i}.png" for i in range(count)]}
+    if provider == "zip":
+        content = zipped(**{f"{i:05d}": b"no picture" for i in range(count)})
+        reel.storage.put_at("uploads/many.zip", content, "application/zip")
+        return {"key": "uploads/many.zip"}
+    for i in range(count):
+        reel.storage.put_at(f"drop/many/{i:05d}.png", b"no picture", "image/png")
+    return {"folder": "drop/many"}
+
+
+@pytest.mark.parametrize("provider", ["urls", "zip", "folder"])
+def test_what_is_given_is_taken_whole_or_counted(submit, reel, provider):
+    fields = {"label": "kiki", "provider": provider, "augment": False, **given(provider, reel, 230)}
+    reason = "private-address" if provider == "urls" else "not-a-picture"
+    whole = submit(COLLECT_PICTURES, CollectPicturesRequest(**fields)).result
+    assert (whole["counts"]["seen"], whole["counts"]["refused"]) == (230, {reason: 230})
+    part = submit(COLLECT_PICTURES, CollectPicturesRequest(**fields, limit=7))
+    assert (part.result["counts"]["seen"], part.result["counts"]["refused"]) == (
+        230,
+        {reason: 7, "over-limit": 223},
+    )
+    assert part.result["searches"][0]["candidates"] == 7
+    [collection] = rows(Collection, id=part.result["collection_id"])
+    assert collection.counts == part.result["counts"]
 
 
 def test_a_zip_comes_in_by_form(client, run):

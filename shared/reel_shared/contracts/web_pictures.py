@@ -15,6 +15,9 @@ ARTICLE_STYLES = ("", "fanart", "sketches", "drawing", "cosplay")
 COSPLAY = "cosplay"
 MAX_CANDIDATES = 100_000
 """Of one collection, over all its searches."""
+SEARCHED = ("openverse", "wikimedia", "ddgs")
+"""Providers that search; the others are given what they have."""
+SEARCH_LIMIT = 200
 
 Style = Annotated[str, Field(max_length=40)]
 ProbeName = Annotated[
@@ -60,7 +63,13 @@ class CollectPicturesRequest(Model):
         default="", max_length=100, description="of urls, folder and zip pictures, when known"
     )
     attribution: str = Field(default="", max_length=500)
-    limit: int = Field(default=200, ge=1, le=50_000, description="candidates of each search, at most")
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_CANDIDATES,
+        description=f"candidates at most: of each search, {SEARCH_LIMIT} unless said; of urls, folder and zip, all "
+        "unless said, and what it leaves out is counted as `over-limit`",
+    )
     near_distance: int = Field(default=6, ge=0, le=16)
     quality_checks: QualityChecks = Field(
         default_factory=QualityChecks, description="thresholds of the checks on each picture; null is off"
@@ -72,6 +81,11 @@ class CollectPicturesRequest(Model):
         description="fetch only what failed for a while in this collection; "
         "set by `POST /v1/web-collections/{id}/retry`",
     )
+
+    @property
+    def candidates(self) -> int:
+        """How many candidates are taken at most, of each search or of what was given."""
+        return self.limit or (SEARCH_LIMIT if self.provider in SEARCHED else MAX_CANDIDATES)
 
     def probe_of(self, style: str) -> str:
         """Return the probe set that a picture found with this style belongs to; empty for none."""
@@ -86,7 +100,7 @@ class CollectPicturesRequest(Model):
 
     @model_validator(mode="after")
     def _provider_has_input(self) -> CollectPicturesRequest:
-        searched = dict.fromkeys(("openverse", "wikimedia", "ddgs"), self.query)
+        searched = dict.fromkeys(SEARCHED, self.query)
         needs = {**searched, "urls": self.urls, "folder": self.folder, "zip": self.key}
         if not needs[self.provider]:
             wanted = {**dict.fromkeys(searched, "query"), "zip": "key"}.get(self.provider, self.provider)
@@ -109,9 +123,10 @@ class CollectPicturesRequest(Model):
                     "there are more windows than days from since to until; a window has one at least"
                 )
         searches = max(1, len(self.styles)) * self.windows
-        if searches * self.limit > MAX_CANDIDATES:
+        if self.provider in SEARCHED and searches * self.candidates > MAX_CANDIDATES:
             raise ValueError(
-                f"{searches} searches of {self.limit} candidates are more than {MAX_CANDIDATES}; lower the limit"
+                f"{searches} searches of {self.candidates} candidates are more than {MAX_CANDIDATES}; "
+                "lower the limit"
             )
         if self.max_side is not None and self.max_side < self.min_side:
             raise ValueError("max_side is smaller than min_side")

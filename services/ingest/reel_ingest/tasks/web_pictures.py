@@ -22,6 +22,9 @@ from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
 from reel_shared.settings import settings
 
+OVER_LIMIT = "over-limit"
+"""What the request's limit leaves out of what was given: counted, and not noted one by one."""
+
 
 @task(COLLECT_PICTURES)
 def collect_pictures(context: Context, request: CollectPicturesRequest) -> Outcome:
@@ -62,8 +65,10 @@ def collect_pictures(context: Context, request: CollectPicturesRequest) -> Outco
         done=done,
         checks=request.quality_checks,
         sides=Sides(request.min_side, request.max_side),
-        total=None if known is None or request.retry_of else min(known, request.limit),
+        total=None if known is None or request.retry_of else min(known, request.candidates),
     )
+    if searches.over_limit:
+        sieve.refuse(OVER_LIMIT, searches.over_limit)
     result = CollectPicturesResult(
         collection_id=new_id("col"),
         provider=request.provider,

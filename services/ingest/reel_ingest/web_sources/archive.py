@@ -7,7 +7,6 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from reel_ingest.connection import Refused
@@ -63,7 +62,7 @@ class Archive:
         return sum(1 for _ in self._pictures())
 
     def search(self, query: Query) -> Iterator[Candidate]:
-        for member in islice(self._pictures(), query.limit):
+        for member in self._pictures():
             title = PurePosixPath(member).name
             yield Candidate(
                 member, self.name, title=title, licence=self._licence, attribution=self._attribution

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 
 from reel_ingest.web_sources.provider import Candidate, Capabilities, Query
 
@@ -26,7 +25,7 @@ class Folder:
         """Only known at the end."""
 
     def search(self, query: Query) -> Iterator[Candidate]:
-        for key in islice(self._keys, query.limit):
+        for key in self._keys:
             title = key.rpartition("/")[2]
             yield Candidate(key, self.name, title=title, licence=self._licence, attribution=self._attribution)
 

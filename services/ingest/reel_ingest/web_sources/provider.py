@@ -78,7 +78,10 @@ class SourceProvider(Protocol):
         ...
 
     def search(self, query: Query) -> Iterator[Candidate]:
-        """Yield at most ``query.limit`` candidates, best first. Raises ``ReelError`` when it cannot search."""
+        """Yield candidates, best first: of a search at most ``query.limit``, of what was given all.
+
+        Raises ``ReelError`` when it cannot search.
+        """
         ...
 
     def fetch(self, candidate: Candidate) -> bytes:

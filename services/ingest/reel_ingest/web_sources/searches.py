@@ -27,7 +27,9 @@ def plan(request: CollectPicturesRequest) -> list[Query]:
     styles = request.styles or [request.style]
     days = windows(request.since, request.until, request.windows)
     return [
-        Query(request.query, style, request.limit, since, until) for style in styles for since, until in days
+        Query(request.query, style, request.candidates, since, until)
+        for style in styles
+        for since, until in days
     ]
 
 
@@ -70,7 +72,10 @@ def preset(since: date, today: date) -> str:
 
 
 class Searches:
-    """Runs queries one after the other; a candidate that two of them find is given once, for the first."""
+    """Runs queries one after the other; a candidate that two of them find is given once, for the first.
+
+    Of what a person gave (addresses, a folder, a zip) the provider knows no limit: it is kept to here.
+    """
 
     def __init__(self, provider: SourceProvider, queries: Sequence[Query]) -> None:
         self._provider = provider
@@ -78,6 +83,8 @@ class Searches:
         self._met: set[Digest] = set()
         self.found: list[SearchFound] = []
         """Each query that has been run, or is running, and how many new candidates it gave so far."""
+        self.over_limit = 0
+        """Candidates that were there beyond the limit of their query, so far."""
 
     def candidates(self) -> Iterator[Candidate]:
         """Yield the candidates of all queries, with the style that each was found with."""
@@ -87,9 +94,13 @@ class Searches:
             )
             self.found.append(found)
             for candidate in self._dated(query):
-                if self._is_new(candidate):
-                    found.candidates += 1
-                    yield replace(candidate, style=query.style)
+                if not self._is_new(candidate):
+                    continue
+                if found.candidates == query.limit:
+                    self.over_limit += 1
+                    continue
+                found.candidates += 1
+                yield replace(candidate, style=query.style)
 
     def _dated(self, query: Query) -> Iterable[Candidate]:
         candidates = self._provider.search(query)

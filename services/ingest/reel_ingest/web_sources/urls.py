@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 from reel_ingest.fetch import Fetcher
 from reel_ingest.web_sources.provider import Candidate, Capabilities, Query
@@ -34,7 +33,7 @@ class Urls:
         return len(self._urls)
 
     def search(self, query: Query) -> Iterator[Candidate]:
-        for url in islice(self._urls, query.limit):
+        for url in self._urls:
             yield Candidate(url, self.name, licence=self._licence, attribution=self._attribution)
 
     def fetch(self, candidate: Candidate) -> bytes:
