@@ -11,6 +11,8 @@ from reel_shared.contracts.borders import BordersReport
 from reel_shared.contracts.quality import FrameChecks
 
 MAX_PARTS = 64
+MAX_CROP = 4096
+"""Half of the longest side that a film may have; cutting more leaves nothing of any."""
 Crop = tuple[int, int, int, int]
 
 
@@ -41,9 +43,9 @@ class ExtractFramesRequest(Model):
     height: int | None = Field(default=None, ge=16, le=4320)
     keep_aspect: bool = Field(default=True, description="fit inside width x height; else stretch to it")
     quality: int = Field(default=90, ge=1, le=100, description="JPEG quality")
-    crop_borders: Literal["auto", "none"] | int = Field(
+    crop_borders: Literal["auto", "none"] | Annotated[int, Field(ge=0, le=MAX_CROP)] = Field(
         default="auto",
-        description="measure constant black bars and cut them; or cut so many pixels on each side",
+        description="auto: measure constant bars of any colour and cut them; or cut so many pixels on each side",
     )
     near_distance: int = Field(
         default=4, ge=0, le=16, description="pHash bits within which a frame is a duplicate"
