@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -16,6 +17,8 @@ _TROUBLE_SECONDS = 300.0
 """A site whose robots.txt could not be read is left alone for so long."""
 _UNWANTED = {"noai", "noimageai"}
 _WITH_VALUE = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
+_AGENT = re.compile(r"\*|[a-z][a-z0-9_.-]*")
+"""No date: one behind a comma, as in ``unavailable_after: Tue, 25 Jun 2030 15:00:00 GMT``, has colons too."""
 
 
 class Pace:
@@ -79,16 +82,17 @@ class Robots:
 def refuses_training(header_values: Iterable[str], user_agent: str) -> bool:
     """Whether ``X-Robots-Tag`` headers say noai or noimageai to everyone or to this agent.
 
-    A value may start with an agent's name (``otherbot: noai``); it then speaks to that agent alone.
+    A name in a value (``otherbot: noindex, noai, reelsight: noai``) says to whom the words behind it speak, up to
+    the next name; each header begins with everyone.
     """
-    name = user_agent.partition("/")[0].strip().lower()
+    us = {user_agent.partition("/")[0].strip().lower(), "*"}
     for value in header_values:
-        agent, colon, rest = value.lower().partition(":")
-        directives = value.lower()
-        if colon and "," not in agent and agent.strip() not in _WITH_VALUE:
-            if agent.strip() not in {name, "*"}:
-                continue
-            directives = rest
-        if _UNWANTED & {part.strip() for part in directives.split(",")}:
-            return True
+        to_us = True
+        for part in value.lower().split(","):
+            head, colon, rest = (word.strip() for word in part.partition(":"))
+            named = bool(colon) and head not in _WITH_VALUE and _AGENT.fullmatch(head) is not None
+            if named:
+                to_us = head in us
+            if to_us and (rest if named else part.strip()) in _UNWANTED:
+                return True
     return False

@@ -315,10 +315,42 @@ def test_robots_of_a_server_in_trouble_mean_no(server, fetcher):
         ("otherbot: noai", False),
         ("noindex", False),
         ("unavailable_after: 25 Jun 2030 15:00:00 PST, noai", True),
+        ("unavailable_after: Tue, 25 Jun 2030 15:00:00 GMT, noai", True),
+        ("noindex, reelsight: noai", True),
+        ("otherbot: noai, reelsight: noai", True),
+        ("reelsight: noindex, noai", True),
+        ("otherbot: noindex, noai", False),
+        ("reelsight: noindex, otherbot: noai", False),
+        ("otherbot: noindex, *: noai", True),
+        ("noai: soon", False),
     ],
 )
 def test_pictures_that_do_not_want_to_be_trained_on(server, fetcher, value, refused):
     server.pages["/a"] = lambda h: h.answer(body=b"ok", X_Robots_Tag=value)
+    if refused:
+        assert reason_of(fetcher, server.url("/a")) == "noai"
+    else:
+        assert fetcher.get(server.url("/a"), max_bytes=10).body == b"ok"
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [
+        (["otherbot: noindex", "noai"], True),
+        (["noindex", "otherbot: noai", "reelsight: noimageai"], True),
+        (["otherbot: noai", "reelsight: noindex"], False),
+    ],
+)
+def test_the_wish_may_stand_in_any_of_several_headers(server, fetcher, values, refused):
+    def page(handler):
+        handler.send_response(200)
+        for value in values:
+            handler.send_header("X-Robots-Tag", value)
+        handler.send_header("Content-Length", "2")
+        handler.end_headers()
+        handler.wfile.write(b"ok")
+
+    server.pages["/a"] = page
     if refused:
         assert reason_of(fetcher, server.url("/a")) == "noai"
     else:
