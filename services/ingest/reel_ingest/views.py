@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field
@@ -38,6 +39,11 @@ class CollectionView(BaseModel):
     provider: str
     query: str
     style: str
+    styles: list[str] = Field(description="that were asked for, when there was more than one")
+    since: date | None = Field(description="the first day that counted")
+    until: date | None = Field(description="the first day that counted no more")
+    probe: str = Field(description="name of the probe set that its pictures make up, if they make up one")
+    counts: Counts = Field(description="what became of its candidates")
     job_id: str
     created_at: AwareDatetime
 
@@ -61,6 +67,7 @@ class ImageView(BaseModel):
     movie_id: str | None
     scene: int | None
     frame_index: int | None
+    pts: int | None = Field(description="the frame's presentation time in the film's own time base")
     time_seconds: float | None
     collection_id: str | None
     style: str
@@ -106,7 +113,8 @@ def movie_view(movie: Movie) -> dict[str, Any]:
 
 
 def collection_view(collection: Collection) -> dict[str, Any]:
-    return _fields(collection, CollectionView)
+    days = {name: _day(getattr(collection, name)) for name in ("since", "until")}
+    return {**_fields(collection, CollectionView), **days}
 
 
 def image_view(image: Image) -> dict[str, Any]:
@@ -122,6 +130,10 @@ def change_view(row: ImageChange) -> dict[str, Any]:
 
 def takedown_view(row: Takedown) -> dict[str, Any]:
     return {**_fields(row, TakedownView), "finished_at": timestamp(row.finished_at)}
+
+
+def _day(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.date().isoformat()
 
 
 def _fields(row: Movie | Collection | Image | Takedown, view: type[BaseModel]) -> dict[str, Any]:

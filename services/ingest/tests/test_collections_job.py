@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
 from urllib.parse import parse_qs, urlsplit
 
@@ -219,3 +220,35 @@ def test_copies_with_bars_negatives_and_other_labels(submit, reel, bars_first):
     counts = submit(COLLECT_PICTURES, other).result["counts"]
     assert (counts["kept"], counts["conflicts"], counts["near_duplicates"]) == (0, 1, 3)
     assert rows(state="active") == []
+
+
+def test_what_timed_out_is_fetched_again_alone(client, run, reel, server):
+    slow = iter([True])
+
+    def picture_page(handler, data):
+        if handler.path == "/2.png" and next(slow, False):
+            time.sleep(1.5)
+        handler.answer(body=data)
+
+    for number in (1, 2):
+        server.pages[f"/{number}.png"] = lambda h, data=picture(number): picture_page(h, data)
+    reel.configure(
+        ingest__allowed_hosts=json.dumps([server.host]),
+        ingest__fetches_per_host_per_second=1000,
+        ingest__fetch_seconds=1,
+    )
+    urls = [server.url(f"/{number}.png") for number in (1, 2, 3)]
+    body = {"label": "kiki", "provider": "urls", "urls": urls}
+    first = run(client.post("/v1/web-collections", json=body).json()["id"]).result
+    assert first["counts"]["refused"] == {"http-404": 1, "timeout": 1}
+    assert client.get(f"/v1/web-collections/{first['collection_id']}").json()["counts"] == first["counts"]
+
+    server.asked.clear()
+    again = client.post(f"/v1/web-collections/{first['collection_id']}/retry")
+    assert again.status_code == 202, again.text
+    second = run(again.json()["id"]).result
+    assert server.asked == ["/2.png"]
+    assert (second["counts"]["seen"], second["counts"]["kept"]) == (1, 1)
+    assert {row.url for row in rows(state="active")} == set(urls[:2])
+    [kept] = rows(collection_id=second["collection_id"])
+    assert kept.url == urls[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 
 import cv2
 import numpy as np
@@ -10,14 +11,16 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image as Pillow
 
+from reel_shared import jobs
 from reel_shared.contracts import (
     COLLECT_PICTURES,
     EXTRACT_FRAMES,
     CollectPicturesRequest,
+    Counts,
     ExtractFramesRequest,
 )
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import Image, Job
+from reel_shared.db.models import Collection, Image, Job
 
 pytestmark = pytest.mark.servers
 
@@ -118,12 +121,33 @@ def test_lists(client, submit, reel, bordered):
     assert len(frames["data"]) == 3
     rest = client.get("/v1/images", params={"cursor": frames["next_cursor"]}).json()
     assert {i["scene"] for i in frames["data"] + rest["data"]} == {0, 1, 2, 3, 4}
+    stored = {row.id: row.pts for row in rows(movie_id=movie)}
+    assert {i["id"]: i["pts"] for i in frames["data"] + rest["data"]} == stored
+    assert None not in stored.values()
     [drawing] = client.get("/v1/images?source=web&style=sketch").json()["data"]
     assert drawing["collection_id"] == collection
     assert drawing["file"]["url"].startswith("http")
     assert client.get(f"/v1/images/{drawing['id']}").json()["file"]["sha256"] == drawing["file"]["sha256"]
     assert client.get("/v1/images/img_none").status_code == 404
     assert client.get("/v1/images?source=dream").status_code == 422
+
+
+def test_a_collection_says_what_was_asked_and_what_came_of_it(client):
+    counts = Counts(seen=9, kept=4, near_duplicates=1, rejected={"dark": 1}, refused={"http-404": 3})
+    with transaction() as session:
+        request = CollectPicturesRequest(label="kiki", query="kiki", styles=["", "cosplay"])
+        job_id = jobs.submit(session, COLLECT_PICTURES, request).id
+        session.add(
+            Collection(
+                id="col_1", dataset="d", label="kiki", provider="wikimedia", query="kiki", styles=["", "cosplay"],
+                since=datetime(2020, 1, 31, tzinfo=UTC), probe="cosplay", counts=counts.model_dump(mode="json"),
+                job_id=job_id,
+            )
+        )  # fmt: skip
+    shown = client.get("/v1/web-collections/col_1").json()
+    assert client.get("/v1/web-collections").json()["data"] == [shown]
+    assert (shown["since"], shown["until"], shown["probe"]) == ("2020-01-31", None, "cosplay")
+    assert (shown["styles"], shown["counts"]) == (["", "cosplay"], counts.model_dump(mode="json"))
 
 
 def test_the_api_is_described_and_light(client):
