@@ -11,7 +11,7 @@ from collections import Counter
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from reel_shared.contracts import (
     BuildDatasetVersionRequest,
@@ -27,9 +27,10 @@ from reel_shared.contracts.versions import PinSide
 from reel_shared.errors import Corrupt
 
 FORMAT = 2
+_Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 _OPTIONAL = (
-    *("movie_id", "time_seconds", "frame_index", "group", "probe", "reason"),
-    *("page_url", "url", "title", "creator", "licence", "licence_url", "attribution", "provider"),
+    *("movie_id", "time_seconds", "frame_index", "pts", "group", "probe", "reason", "phash_with_bars"),
+    *("page_url", "url", "title", "creator", "licence", "licence_url", "attribution", "provider", "taken_at"),
 )
 """Left out of the JSON where they are empty: most pictures are variants, which have none of them."""
 
@@ -56,8 +57,9 @@ class ManifestImage(Model):
     parent_id: str | None = None
     scene: str | None = None
     style: str = ""
-    phash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(
-        description="perceptual hash, 64 bits in hex, of the original it comes from"
+    phash: _Hash = Field(description="perceptual hash, 64 bits in hex, of the original it comes from")
+    phash_with_bars: _Hash | None = Field(
+        default=None, description="the same with the bars around it, of which ``phash`` leaves them out"
     )
     width: int = Field(gt=0)
     height: int = Field(gt=0)
@@ -70,6 +72,7 @@ class ManifestImage(Model):
     movie_id: str | None = None
     time_seconds: float | None = Field(default=None, description="of a frame, from the film's start")
     frame_index: int | None = None
+    pts: int | None = Field(default=None, description="a frame's time stamp in the film's own units")
     page_url: str = ""
     url: str = ""
     title: str = ""
@@ -78,6 +81,9 @@ class ManifestImage(Model):
     licence_url: str = ""
     attribution: str = ""
     provider: str = ""
+    taken_at: AwareDatetime | None = Field(
+        default=None, description="made or published, as its provider says"
+    )
 
     @model_validator(mode="after")
     def _variants_have_parents(self) -> ManifestImage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -50,6 +51,20 @@ def test_round_trip_and_tampering() -> None:
         load(json.dumps(json.loads(data)).encode())
     with pytest.raises(Corrupt, match="cannot be read"):
         load(b"{}")
+
+
+def test_a_manifest_from_before_a_field_keeps_its_bytes_and_its_hash() -> None:
+    """Dates, time stamps and hashes with bars came later; without them nothing is written in their place."""
+    old = manifest(picture(1), picture(2, source="web", page_url="https://example.org/", licence="CC0"))
+    data = to_bytes(old)
+    assert not {b"pts", b"taken_at", b"phash_with_bars"} & set(data.replace(b'"', b" ").split())
+    read = load(data, sha256=identity(old))
+    assert (read, identity(read), to_bytes(read)) == (old, identity(old), data)
+    new = {"pts": -1024, "taken_at": "2020-05-06T09:08:09.5+02:00", "phash_with_bars": "f" * 16}
+    whole = manifest(picture(1, **new), picture(2))
+    again = load(to_bytes(whole), sha256=identity(whole))
+    assert again == whole
+    assert again.images[0].taken_at == datetime(2020, 5, 6, 7, 8, 9, 500_000, tzinfo=UTC)
 
 
 def test_counts_by_split_source_class() -> None:

@@ -32,11 +32,12 @@ KEPT = (
         "style",
         "time_seconds",
         "frame_index",
+        "pts",
         "phash",
         "width",
         "height",
     ),
-    *("title", "creator", "licence", "licence_url", "attribution", "page_url", "provider"),
+    *("title", "creator", "licence", "licence_url", "attribution", "page_url", "provider", "taken_at"),
 )
 """What a picture has in both datasets; ids and films' ids are new, and so are the objects' keys."""
 
@@ -54,6 +55,7 @@ def drawings(folder: Path) -> Path:
                 "file_name": name, "label": CLASSES[number % 2], "licence": "CC BY 4.0", "creator": f"Ada {number}",
                 "licence_url": "https://creativecommons.org/licenses/by/4.0/", "title": "=1+1",
                 "page_url": f"https://pictures.example.org/{number // 4}", "style": "sketch",
+                "taken_at": f"2021-03-{number + 1:02}T10:00:00Z",
             }
         )  # fmt: skip
     with (folder / "metadata.csv").open("w", newline="") as file:
@@ -114,6 +116,9 @@ def test_export_import_build_gives_the_same_dataset(
 
         version_id, manifest = version("first")
         first = originals(manifest)
+        for one in first.values():
+            said = (one.pts is not None, one.taken_at is not None)
+            assert said == ((True, False) if one.source == Source.MOVIE else (False, True))
         sides = Counter((one.split, one.source) for one in first.values())
         assert min(sides[side, source] for side in (Side.TRAIN, Side.VALID) for source in Source) > 0, sides
         reel("dataset", "export", version_id, "--out", "out.zip")

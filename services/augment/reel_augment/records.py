@@ -25,7 +25,8 @@ NO_LONGER_ACTIVE, TOO_LONG = "no-longer-active", "too-long"
 _CHUNK = 500
 _INHERITED = (
     "dataset", "label", "source", "phash", "collection_id", "style", "title", "creator", "licence", "licence_url",
-    "attribution", "page_url", "url", "provider", "probe", "movie_id", "scene", "frame_index", "pts", "time_seconds",
+    "attribution", "page_url", "url", "provider", "taken_at", "probe", "movie_id", "scene", "frame_index", "pts",
+    "time_seconds",
 )  # fmt: skip
 """What a variant has from its original. Its pHash too: a variant must never count as a picture of its own."""
 

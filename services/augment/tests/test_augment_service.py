@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -77,6 +78,7 @@ def collect(reel):
                         collection_id=collection,
                         licence="CC-BY 4.0",
                         creator="A. Painter",
+                        taken_at=datetime(2020, 5, 6, tzinfo=UTC),
                         style="sketch",
                         job_id=job.id,
                     )
@@ -140,6 +142,7 @@ def test_every_picture_gets_its_variants_with_their_lineage(reel, databases, col
         assert difference.mean() < 8, kind
         assert (row.label, row.source, row.style, row.collection_id) == ("kiki", "web", "sketch", "col_1")
         assert (row.licence, row.creator, row.job_id) == ("CC-BY 4.0", "A. Painter", job.id)
+        assert row.taken_at == datetime(2020, 5, 6, tzinfo=UTC)
     assert made[Variant.NOISE].seed == variant_seed(rows(id=first)[0].sha256, 7)
     assert made[Variant.LOG].seed is None
     assert {row.variant for row in rows(parent_id=second)} == set(of_flat.images)

@@ -29,8 +29,8 @@ _FIELDS = (
     "probe",
 )
 _ORIGIN = (
-    *("movie_id", "time_seconds", "frame_index", "page_url", "url", "title", "creator"),
-    *("licence", "licence_url", "attribution", "provider"),
+    *("movie_id", "time_seconds", "frame_index", "pts", "page_url", "url", "title", "creator"),
+    *("licence", "licence_url", "attribution", "provider", "taken_at", "phash_with_bars"),
 )
 """Said of originals only; a variant has the origin of its parent."""
 

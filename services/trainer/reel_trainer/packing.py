@@ -1,8 +1,9 @@
 """Writes a dataset version as a zip that other tools read as it is; called by the ``export_dataset`` task.
 
 One folder a side and in it one a class is what fastai and torchvision call image folders; with ``metadata.csv``
-in each it is a Hugging Face ``imagefolder``; ``images.csv`` lists both sides for whoever reads tables. Probe pictures
-are not in it: who splits a table by ``is_valid`` would train on them. Their ``metadata.csv`` lists them.
+in each, and the head of the README, it is a Hugging Face data set. ``images.csv`` lists both sides for whoever reads
+tables. Probe pictures are not in it: who splits a table by ``is_valid`` would train on them. Their ``metadata.csv``
+lists them.
 """
 
 from __future__ import annotations
@@ -11,20 +12,26 @@ import csv
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from reel_shared import manifest as manifests
 from reel_shared.contracts import Variant
 from reel_shared.manifest import Manifest, ManifestImage, Side
+from reel_trainer.splits import root
 
-COLUMNS = (
-    "id", "label", "source", "variant", "parent_id", "style", "movie_id", "scene", "time_seconds", "frame_index",
-    "group", "width", "height", "sha256", "phash", "title", "creator", "licence", "licence_url", "attribution",
-    "page_url", "url", "provider",
-)  # fmt: skip
-README = """# {dataset}, version {version}
+_OWN = ("id", "label", "source", "variant", "parent_id", "width", "height", "sha256", "phash")
+_ORIGIN = (
+    *("style", "movie_id", "scene", "time_seconds", "frame_index", "pts", "group"),
+    *("title", "creator", "licence", "licence_url", "attribution", "page_url", "url", "provider", "taken_at"),
+)
+"""What a manifest says of originals only; the row of a variant says it of its original, whose licence binds it."""
+COLUMNS = (*_OWN, *_ORIGIN)
+_SPLITS = {Side.TRAIN.value: "train", Side.VALID.value: "validation"}
+"""Hugging Face's names of our folders; a probe set is a configuration of its own with the split ``test``."""
+README = """{card}# {dataset}, version {version}
 
 {images} pictures of {classes} classes. `train/`, `valid/` and each `probe-…/` hold a folder a class; no scene, no
 picture and no copy of one lies in two of them. `images.csv` lists the pictures of `train/` and `valid/` with their
@@ -38,7 +45,8 @@ With fastai:
 
 With Hugging Face datasets:
 
-    load_dataset("imagefolder", data_dir="{dataset}")
+    load_dataset("./{dataset}")                            # train and validation
+    load_dataset("./{dataset}", "probe-…", split="test")   # one probe set
 
 Each picture keeps the licence of its source; see the column `licence`, and name the creators as it asks.
 """
@@ -80,17 +88,23 @@ def pack(
     Pictures are stored uncompressed, with a fixed date, so that the same version gives the same bytes.
     """
     folders = sorted({folder for image in images if (folder := folder_of(image)) is not None})
+    by_id = {image.id: image for image in manifest.images}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         about = README.format(
-            dataset=manifest.dataset, version=version_id, images=len(images), classes=len(manifest.classes)
+            card=_card(folders),
+            dataset=manifest.dataset,
+            version=version_id,
+            images=len(images),
+            classes=len(manifest.classes),
         )
         _add(archive, "README.md", about.encode())
         _add(archive, "manifest.json", manifests.to_bytes(manifest))
         sides = [image for image in images if image.split in (Side.TRAIN, Side.VALID)]
-        _add(archive, "images.csv", _table(sides, prefix="", with_split=True))
+        _add(archive, "images.csv", _table(sides, by_id, prefix="", with_split=True))
         for folder in folders:
             inside = [image for image in images if folder_of(image) == folder]
-            _add(archive, f"{folder}/metadata.csv", _table(inside, prefix=f"{folder}/", with_split=False))
+            table = _table(inside, by_id, prefix=f"{folder}/", with_split=False)
+            _add(archive, f"{folder}/metadata.csv", table)
         for done, image in enumerate(images if read else [], start=1):
             assert read is not None
             with archive.open(_member(file_name(image)), "w") as file:
@@ -100,13 +114,35 @@ def pack(
     return dict(sorted(Counter(folder_of(image) or "" for image in images).items()))
 
 
-def _table(images: list[ManifestImage], *, prefix: str, with_split: bool) -> bytes:
+def _card(folders: list[str]) -> str:
+    """Return a Hugging Face card's head that says which folder is which split.
+
+    Without it the splits are guessed from words in paths, and a class may be called ``test``.
+    """
+    sides = [(_SPLITS[folder], folder) for folder in folders if folder in _SPLITS]
+    configs = [
+        ("default", sides),
+        *((folder, [("test", folder)]) for folder in folders if folder not in _SPLITS),
+    ]
+    lines = ["---", "configs:"]
+    for name, files in configs:
+        lines += [f"- config_name: {name}", "  data_files:"]
+        for split, folder in files:
+            lines += [f"  - split: {split}", f"    path: {folder}/**"]
+    return "\n".join([*lines, "---", "", ""])
+
+
+def _table(
+    images: list[ManifestImage], by_id: Mapping[str, ManifestImage], *, prefix: str, with_split: bool
+) -> bytes:
     text = io.StringIO()
     first = ["file_name", *(["split", "is_valid"] if with_split else [])]
     writer = csv.DictWriter(text, [*first, *COLUMNS], lineterminator="\n")
     writer.writeheader()
     for image in images:
-        row: dict[str, Any] = {name: _cell(getattr(image, name)) for name in COLUMNS}
+        row: dict[str, Any] = {name: _cell(getattr(image, name)) for name in _OWN}
+        origin = root(image, by_id)
+        row |= {name: _cell(getattr(origin, name)) for name in _ORIGIN}
         row["file_name"] = file_name(image).removeprefix(prefix)
         if with_split:
             row |= {"split": folder_of(image), "is_valid": image.split == Side.VALID}
@@ -118,6 +154,8 @@ def _cell(value: Any) -> Any:
     """Keep a spreadsheet from running what a stranger wrote as a title."""
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return f"'{value}"
+    if isinstance(value, datetime):
+        return value.isoformat()
     return "" if value is None else value
 
 

@@ -6,9 +6,11 @@ import csv
 import hashlib
 import io
 import zipfile
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image as Pillow
 
 from reel_shared.contracts import BuildDatasetVersionRequest, Source, Variant
@@ -43,7 +45,8 @@ def manifest():
         images += [image(label, n, Side.VALID) for n in range(12, 18)]
         images.append(image(label, 18, Side.PROBE, probe="cosplay"))
         images.append(image(label, 19, Side.EXCLUDED, reason="filtered"))
-    images.append(image("disc", 20, Side.TRAIN, variant=Variant.INVERT, parent_id="img_disc0", title="=1+1"))
+    images.append(image("disc", 20, Side.TRAIN, variant=Variant.INVERT, parent_id="img_disc0"))
+    images[1] = images[1].model_copy(update={"title": "=1+1"})
     return Manifest(dataset="shapes", classes=CLASSES, request=BuildDatasetVersionRequest(), images=images)
 
 
@@ -95,6 +98,52 @@ def test_a_strangers_title_is_no_formula(manifest, tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         titles = {row["title"] for row in table(archive, "images.csv")}
     assert titles == {"", "'=1+1"}
+
+
+def test_a_variant_has_the_licence_and_origin_of_its_original(manifest, tmp_path):
+    """Whoever trains on a negative must still name who drew it."""
+    said = {
+        "licence": "CC BY 4.0", "licence_url": "https://creativecommons.org/licenses/by/4.0/", "creator": "Ada",
+        "page_url": "https://pictures.example.org/1", "provider": "openverse", "title": "A disc",
+        "taken_at": datetime(2020, 5, 6, 7, 8, 9, tzinfo=UTC), "group": "img_disc0", "pts": -512,
+    }  # fmt: skip
+    images = [one.model_copy(update=said if one.id == "img_disc0" else {}) for one in manifest.images]
+    packed(manifest.model_copy(update={"images": images}), tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        for name in ("images.csv", "train/metadata.csv"):
+            rows = {row["id"]: row for row in table(archive, name)}
+            original, variant = rows["img_disc0"], rows["img_disc20"]
+            assert (variant["variant"], variant["parent_id"]) == ("invert", "img_disc0")
+            shown = said | {"taken_at": "2020-05-06T07:08:09+00:00", "pts": "-512"}
+            for each in (original, variant):
+                assert {column: each[column] for column in shown} == shown
+            assert rows["img_disc1"]["licence"] == rows["img_disc1"]["taken_at"] == ""
+
+
+def test_the_card_says_which_folder_is_which_split(manifest, tmp_path):
+    """Hugging Face would guess splits from words in paths, and take a class ``test`` or a probe ``train`` for one."""
+    images = [
+        one.model_copy(update={"probe": "train"} if one.probe else {}).model_copy(
+            update={"label": {"disc": "test", "square": "train"}[one.label]}
+        )
+        for one in manifest.images
+    ]
+    packed(manifest.model_copy(update={"images": images, "classes": ["test", "train"]}), tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        nothing, head, about = archive.read("README.md").decode().split("---\n", 2)
+    assert (nothing, about.splitlines()[1]) == ("", "# shapes, version dsv_1")
+    assert yaml.safe_load(head) == {
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [
+                    {"split": "train", "path": "train/**"},
+                    {"split": "validation", "path": "valid/**"},
+                ],
+            },
+            {"config_name": "probe-train", "data_files": [{"split": "test", "path": "probe-train/**"}]},
+        ]
+    }
 
 
 def test_the_same_version_gives_the_same_bytes(manifest, tmp_path):
