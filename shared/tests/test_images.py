@@ -262,3 +262,41 @@ def test_turned_jpegs_are_known_wherever_their_header_says_so(orientation: int |
         rest = behind - 2 + int.from_bytes(data[behind - 2 : behind], "big")
         data = data[:start] + data[end:rest] + data[start:end] + data[rest:]
     assert is_turned(data) == (orientation == 6)
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    return bytes((0xFF, marker)) + struct.pack(">H", len(content) + 2) + content
+
+
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
+XMP = b"http://ns.adobe.com/xap/1.0/\x00<x:xmpmeta><rdf:Description "
+PROFILE = b"".join(segment(0xE2, b"ICC_PROFILE\x00" + bytes((n, 3)) + bytes(60_000)) for n in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("header", "turned"),
+    [
+        (segment(0xE1, XMP + b'tiff:Orientation="6"/>'), True),
+        (segment(0xE1, XMP + b"/><tiff:Orientation>8</tiff:Orientation>"), True),
+        (segment(0xE1, XMP + b'tiff:Orientation="1"/>'), False),
+        (PROFILE + segment(0xE1, TURNED.tobytes()), True),
+        (PROFILE + segment(0xE1, XMP + b'tiff:Orientation="6"/>'), True),
+        (b"\xff\xff" + segment(0xE1, TURNED.tobytes()), True),
+        (PROFILE, False),
+        (segment(0xFE, b"tiff:Orientation"), False),
+    ],
+)
+def test_turned_jpegs_are_known_whoever_says_so_and_however_far_behind(header: bytes, turned: bool) -> None:
+    data = to_jpeg(scene(64, 48))
+    data = data[:2] + header + data[2:]
+    assert open_picture(data).size == ((48, 64) if turned else (64, 48))
+    assert is_turned(data) == turned
+
+
+@pytest.mark.parametrize("odd", [b"\xff\xe2\x00\x00", b"\xff\xd0", b""])
+def test_a_header_that_cannot_be_followed_is_left_to_the_decoder(odd: bytes) -> None:
+    data = to_jpeg(scene(64, 48))
+    data = data[:2] + odd + segment(0xE1, TURNED.tobytes()) + data[2:]
+    assert is_turned(data) == (open_picture(data).size == (48, 64))
+    assert not is_turned(data[:20])

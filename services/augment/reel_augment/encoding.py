@@ -12,7 +12,7 @@ from PIL import Image
 
 from reel_shared.contracts import Variant
 from reel_shared.errors import ReelError
-from reel_shared.images import open_picture
+from reel_shared.images import is_turned, open_picture
 
 Format = Literal["jpeg", "webp"]
 Picture = NDArray[np.uint8]
@@ -24,7 +24,6 @@ jpeg: Any = simplejpeg
 LONGEST: dict[Format, int] = {"jpeg": 65_500, "webp": 16_383}
 """Pixels that the longer side of a file may have: libjpeg-turbo's and libwebp's limits."""
 _JPEG = b"\xff\xd8\xff"
-_EXIF = b"Exif\x00\x00"
 
 
 class File(NamedTuple):
@@ -72,10 +71,10 @@ def encode(kind: Variant, image: Picture, *, quality: int, format: Format) -> Fi
 
 
 def _plain_jpeg(data: bytes, max_pixels: int) -> Picture | None:
-    """Decode with libjpeg-turbo what needs nothing else: YCbCr or gray, no EXIF that may turn it, no damage."""
+    """Decode with libjpeg-turbo what needs nothing else: YCbCr or gray, not turned, no damage."""
     try:
         height, width, space, _ = jpeg.decode_jpeg_header(data)
-        if space not in ("YCbCr", "Gray") or height * width > max_pixels or _EXIF in data[: 1 << 16]:
+        if space not in ("YCbCr", "Gray") or height * width > max_pixels or is_turned(data):
             return None
         picture: Picture = jpeg.decode_jpeg(data, colorspace="RGB", strict=True)
     except ValueError:  # the other way says in words what is wrong

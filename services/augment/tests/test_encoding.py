@@ -53,6 +53,20 @@ def test_decoded_as_the_careful_way_does(mode, options) -> None:
     assert found.shape == ((83, 61, 3) if "exif" in options else (61, 83, 3))
 
 
+def test_what_xmp_or_exif_behind_a_long_profile_turns_stands_upright() -> None:
+    xmp = b"http://ns.adobe.com/xap/1.0/\x00<rdf:Description tiff:Orientation='1' tiff:Orientation=\"6\"/>"
+    profile = b"".join(
+        b"\xff\xe2\xff\xffICC_PROFILE\x00" + bytes((part, 2)) + bytes(0xFFFF - 16) for part in (1, 2)
+    )
+    plain = encode(KINDS[1], picture(), quality=90, format="jpeg").data
+    for segment in (xmp, turned().tobytes()):
+        header = profile + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment
+        data = plain[:2] + header + plain[2:]
+        found = decode(data, **LIMITS)
+        assert found.shape == (83, 61, 3)
+        np.testing.assert_array_equal(found, np.asarray(open_picture(data)))
+
+
 def test_what_is_no_picture_or_too_large_is_said() -> None:
     data = encode(KINDS[1], picture(), quality=90, format="jpeg").data
     with pytest.raises(TooLarge):
