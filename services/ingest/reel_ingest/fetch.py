@@ -18,7 +18,7 @@ import stamina
 
 from reel_ingest.addresses import Resolver, is_public, resolve
 from reel_ingest.connection import GuardedBackend, Refused
-from reel_ingest.politeness import Pace, Robots, refuses_training
+from reel_ingest.politeness import Pace, Robots, Turns, refuses_training
 
 __all__ = ["Fetched", "Fetcher", "Refused"]
 
@@ -55,7 +55,8 @@ class Fetcher:
 
     ``allowed_hosts`` are ``host:port`` that may be fetched although they are private or on an odd port.
     ``seconds`` bounds one try, redirects included, from asking to the last byte. Proxies and other wishes of the
-    environment are not followed. ``tls`` says which certificates are trusted; the usual public ones unless given.
+    environment are not followed. ``turns`` may be shared with other clients, so that ``per_host_per_second`` holds
+    for all of them together. ``tls`` says which certificates are trusted; the usual public ones unless given.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Fetcher:
         allowed_hosts: Collection[str] = (),
         seconds: float = 30.0,
         per_host_per_second: float = 5.0,
+        turns: Turns | None = None,
         attempts: int = 3,
         first_wait: float = 0.5,
         resolver: Resolver = resolve,
@@ -76,7 +78,7 @@ class Fetcher:
         self._attempts = attempts
         self._first_wait = first_wait
         self._resolver = resolver
-        self._pace = Pace(per_host_per_second)
+        self._pace = Pace(per_host_per_second, turns=turns)
         self._robots = Robots(user_agent, self._read_robots)
         self._tls = tls or _tls()
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from protego import Protego
 
@@ -21,28 +22,66 @@ _AGENT = re.compile(r"\*|[a-z][a-z0-9_.-]*")
 """No date: one behind a comma, as in ``unavailable_after: Tue, 25 Jun 2030 15:00:00 GMT``, has colons too."""
 
 
-class Pace:
-    """Spaces requests to each host evenly; safe to share between threads."""
+class Turns(Protocol):
+    """Who may ask a host when; safe to share between threads."""
 
-    def __init__(self, per_second: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._gap = 1.0 / per_second if per_second > 0 else 0.0
-        self._sleep = sleep
+    def take(self, host: str, gap: float) -> float:
+        """Take the next turn, ``gap`` seconds behind the last one; returns in how many seconds it comes."""
+        ...
+
+    def hold(self, host: str, seconds: float) -> None:
+        """Give no turn at the host for so long."""
+        ...
+
+
+class OwnTurns:
+    """The turns of this process alone."""
+
+    def __init__(self) -> None:
         self._next: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def wait(self, host: str) -> None:
-        """Wait until it is this caller's turn at the host."""
+    def take(self, host: str, gap: float) -> float:
         with self._lock:
             now = time.monotonic()
             turn = max(now, self._next.get(host, now))
-            self._next[host] = turn + self._gap
-        if turn > now:
-            self._sleep(turn - now)
+            self._keep(host, turn + gap, now)
+        return turn - now
+
+    def hold(self, host: str, seconds: float) -> None:
+        with self._lock:
+            now = time.monotonic()
+            self._keep(host, max(self._next.get(host, now), now + seconds), now)
+
+    def _keep(self, host: str, turn: float, now: float) -> None:
+        self._next[host] = turn
+        if len(self._next) > _HOSTS:  # a turn that has come holds nobody up any more
+            self._next = {name: then for name, then in self._next.items() if then > now}
+
+
+class Pace:
+    """Spaces requests to each host evenly, among all that share its turns; safe to share between threads."""
+
+    def __init__(
+        self,
+        per_second: float,
+        *,
+        turns: Turns | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._gap = 1.0 / per_second if per_second > 0 else 0.0
+        self._turns = turns or OwnTurns()
+        self._sleep = sleep
+
+    def wait(self, host: str) -> None:
+        """Wait until it is this caller's turn at the host."""
+        seconds = self._turns.take(host, self._gap)
+        if seconds > 0:
+            self._sleep(seconds)
 
     def hold(self, host: str, seconds: float) -> None:
         """Let nobody ask the host for so long: it said when it wants to be asked again."""
-        with self._lock:
-            self._next[host] = max(self._next.get(host, 0.0), time.monotonic() + seconds)
+        self._turns.hold(host, seconds)
 
 
 class Robots:

@@ -7,6 +7,7 @@ from functools import cache
 from itertools import chain
 
 from reel_ingest.fetch import Fetcher, Refused
+from reel_ingest.tasks.shared_turns import SharedTurns
 from reel_ingest.web_sources.archive import Archive
 from reel_ingest.web_sources.folder import Folder
 from reel_ingest.web_sources.openverse import Openverse
@@ -23,13 +24,14 @@ from reel_shared.storage import storage
 
 @cache
 def fetcher() -> Fetcher:
-    """This process's HTTP client: its memory of robots.txt and of the pace lasts longer than one job."""
+    """This process's HTTP client: its memory of robots.txt lasts longer than one job, its pace is everybody's."""
     ingest = settings().ingest
     return Fetcher(
         user_agent=user_agent(ingest),
         allowed_hosts=ingest.allowed_hosts,
         seconds=ingest.fetch_seconds,
         per_host_per_second=ingest.fetches_per_host_per_second,
+        turns=SharedTurns(settings().redis.url.get_secret_value()),
     )
 
 
