@@ -28,6 +28,12 @@ class MakeVariantsRequest(Model):
     grayscale_frames_share: float = Field(
         default=0.5, gt=0, le=1, description="of each class's frames, chosen at random by the seed"
     )
+    dataset_version_id: str | None = Field(
+        default=None,
+        max_length=40,
+        description="nothing but gray copies of this version's validation pictures, frames too; the grey_probe of the "
+        "next version with it as base_version is made of them",
+    )
     noise: Literal["exact", "fast"] = Field(
         default="exact",
         description="exact: scikit-image's own draw; fast: another of the same distribution, from tables",
@@ -52,6 +58,20 @@ class MakeVariantsRequest(Model):
         if self.grayscale_frames and self.collection_id is not None:
             raise ValueError(
                 "Film frames are in no web collection; ask for grayscale_frames without collection_id."
+            )
+        if self.web_share is not None and self.collection_id is not None:
+            raise ValueError(
+                "A web_share is of a whole class, frames and all collections; ask for it without collection_id."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_version_has_gray_copies_only(self) -> MakeVariantsRequest:
+        others = self.collection_id is not None or self.web_share is not None or self.grayscale_frames
+        if self.dataset_version_id is not None and (others or Variant.GRAYSCALE not in self.variants):
+            raise ValueError(
+                "With dataset_version_id its validation pictures get gray copies and nothing else is made; leave out "
+                "collection_id, web_share and grayscale_frames, and keep grayscale among the variants."
             )
         return self
 
