@@ -13,6 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 BITS = 64
+INVERTED = (1 << 63) - 1
+"""Bits of a perceptual hash that a picture's negative turns over: all but the highest, which stands for the mean
+light."""
+ODD_ONE = 1
+"""Bits by which a negative may be further away: what was above the median comes to lie below it, and the one next to
+it stays what it was."""
 Codes = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]
 Pairs = tuple[Indices, Indices]
@@ -30,6 +36,16 @@ def distances(codes: Codes, code: int) -> npt.NDArray[np.uint8]:
     return np.asarray(np.bitwise_count(codes ^ np.uint64(code)), dtype=np.uint8)
 
 
+def distances_to_negatives(codes: Codes, code: int) -> npt.NDArray[np.uint8]:
+    """Return how far the negative of each of ``codes`` is from ``code``, which is as far as the other way round."""
+    return forgiven(distances(codes ^ np.uint64(INVERTED), code))
+
+
+def forgiven(bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the distances that differences from negatives amount to."""
+    return bits - np.minimum(bits, np.uint8(ODD_ONE))
+
+
 def near_pairs(codes: Codes, distance: int) -> Iterator[tuple[int, int]]:
     """Yield every pair of positions (i < j) within ``distance`` bits once, in no particular order.
 
@@ -39,8 +55,9 @@ def near_pairs(codes: Codes, distance: int) -> Iterator[tuple[int, int]]:
         yield from zip(first.tolist(), second.tolist(), strict=True)
 
 
-def near_groups(codes: Codes, distance: int) -> Indices:
-    """Return for each code the first position of its connected set: linked by steps of at most ``distance`` bits.
+def near_groups(codes: Codes, distance: int, *, negatives: bool = False) -> Indices:
+    """Return for each code the first position of its connected set: linked by steps of at most ``distance`` bits, with
+    ``negatives`` also to the code of a negative.
 
     Equal codes are one to it, and what is known to hang together is not compared again: a hundred thousand codes
     around one and the same are done in seconds.
@@ -58,6 +75,8 @@ def near_groups(codes: Codes, distance: int) -> Indices:
         for members in _buckets(distinct & mask):
             if (roots[members] != roots[members[0]]).any():
                 _link(distinct, members, roots, distance)
+    if negatives:
+        _link_negatives(distinct, roots, distance + ODD_ONE)
     # the smallest position, not the smallest code, names a set
     names = np.full(len(distinct), len(codes), dtype=np.int64)
     np.minimum.at(names, roots, first)
@@ -158,6 +177,40 @@ def _link(codes: Codes, members: Indices, roots: Indices, distance: int) -> None
             columns = members[left : left + _COLUMNS]
             one, other = _near(codes[rows], codes[columns], distance)
             _unite(roots, rows[one], columns[other])
+
+
+def _link_negatives(codes: Codes, roots: Indices, reach: int) -> None:
+    """Unite the sets of codes that differ in at most ``reach`` bits from each other's negatives."""
+    count = len(codes)
+    both = np.concatenate([codes, codes ^ np.uint64(INVERTED)])
+    masks = _bands(reach)
+    for mask in masks:
+        # codes and negatives mixed: a crowd meets the crowd of its negatives here, before anything is compared with all
+        order = np.lexsort((both, both & mask))
+        for one, other in _neighbours(both, order, np.full(len(order), _QUICK), reach):
+            across = (one < count) & (other >= count)
+            _unite(roots, one[across], other[across] - count)
+    if _cost(both, masks) * 2 >= len(both) ** 2:
+        masks = [np.uint64(0)]
+    for mask in masks:
+        for members in _buckets(both & mask):
+            plain, turned = members[members < count], members[members >= count] - count
+            if len(plain) and len(turned) and len(np.unique(roots[members % count])) > 1:
+                _link_across(codes, plain, turned, roots, reach)
+
+
+def _link_across(codes: Codes, plain: Indices, turned: Indices, roots: Indices, reach: int) -> None:
+    """Unite the sets of codes ``plain`` near the negatives of ``turned``; one set is not compared with itself."""
+    plain = plain[np.argsort(roots[plain], kind="stable")]
+    for top in range(0, len(plain), _ROWS):
+        rows = plain[top : top + _ROWS]
+        sets, columns = roots[rows], turned
+        if (sets == sets[0]).all():
+            columns = turned[roots[turned] != sets[0]]
+        for left in range(0, len(columns), _COLUMNS):
+            part = columns[left : left + _COLUMNS]
+            one, other = _near(codes[rows], codes[part] ^ np.uint64(INVERTED), reach)
+            _unite(roots, rows[one], part[other])
 
 
 def _near(rows: Codes, columns: Codes, distance: int) -> Pairs:

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reel_shared.hamming import distances, near_groups, near_pairs, pair_blocks
+from reel_shared.hamming import (
+    INVERTED,
+    distances,
+    distances_to_negatives,
+    near_groups,
+    near_pairs,
+    pair_blocks,
+)
 
 SEED = 11
 
@@ -63,6 +70,60 @@ def test_wide_buckets_are_compared_too():
     found = list(near_pairs(codes, 6))
     assert len(found) == len(set(found)) >= 300
     assert set(found) == naive_pairs(codes, 6)
+
+
+def naive_groups_with_negatives(codes, distance):
+    """All bits but the highest turned over, and one of them forgiven."""
+    values = [int(code) for code in codes]
+    groups = naive_groups(codes, distance)
+    for i, one in enumerate(values):
+        for j, other in enumerate(values):
+            if max(0, (one ^ (2**63 - 1) ^ other).bit_count() - 1) <= distance:
+                low, high = sorted((groups[i], groups[j]))
+                groups = [low if group == high else group for group in groups]
+    return groups
+
+
+@pytest.mark.parametrize("distance", [0, 1, 4, 6, 16, 40, 62, 63])
+@pytest.mark.parametrize("spread", [1, 3, 60])
+def test_groups_with_negatives_equal_the_naive_loop(distance, spread):
+    centres = random_codes(12)
+    codes = np.concatenate([flipped(centres, spread, seed) for seed in range(6)] + [centres[:4]])
+    codes[::3] ^= np.uint64(INVERTED)
+    found = near_groups(codes, distance, negatives=True).tolist()
+    assert found == naive_groups_with_negatives(codes, distance)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.integers(0, 2**64 - 1) | st.integers(0, 31) | st.integers(INVERTED - 31, INVERTED), max_size=40
+    ),
+    st.integers(0, 12),
+)
+def test_any_codes_group_with_their_negatives(values, distance):
+    codes = np.array(values, dtype=np.uint64)
+    found = near_groups(codes, distance, negatives=True).tolist()
+    assert found == naive_groups_with_negatives(codes, distance)
+
+
+def test_a_negative_turns_all_bits_but_the_highest_and_one_is_forgiven():
+    code = int(random_codes(1)[0])
+    turned = [code ^ INVERTED, code ^ INVERTED ^ 1, code ^ INVERTED ^ 0b1111111, code ^ (2**64 - 1), code]
+    assert distances_to_negatives(np.array(turned, np.uint64), code).tolist() == [0, 0, 6, 0, 62]
+
+
+def test_crowds_and_their_negatives_are_grouped_in_seconds():
+    centre = int(random_codes(1)[0])
+    crowd = flipped(np.full(10_000, centre, dtype=np.uint64), 3)
+    crowd[::2] ^= np.uint64(INVERTED)
+    others = random_codes(30_000, seed=2)
+    others[25_000:] = flipped(others[:5_000], 4) ^ np.uint64(INVERTED)
+    began = time.perf_counter()
+    groups = near_groups(np.concatenate([others, crowd]), 6, negatives=True)
+    assert time.perf_counter() - began < 20
+    assert set(groups[30_000:]) == {30_000}
+    assert groups[:30_000].tolist() == [*range(25_000), *range(5_000)]
 
 
 @settings(max_examples=60)

@@ -8,15 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from reel_ingest.hashing import phash
-from reel_shared.hamming import distances
+from reel_shared.hamming import BITS, INVERTED, ODD_ONE, distances, distances_to_negatives
 
 __all__ = ["INVERTED", "Match", "NearDuplicates", "distance", "phash"]
 
-INVERTED = (1 << 63) - 1
-"""Bits that an inverted picture turns over: all but the highest, which stands for the mean light."""
-_ODD_ONE = 1
-"""The bits above the median become those below it, and the one next to it stays what it was."""
-_TURNED = 63 - _ODD_ONE
+_TURNED = BITS - 1 - ODD_ONE
+"""Bits that differ at least between a hash and that of a negative, less the distance."""
 
 
 def distance(a: int, b: int) -> int:
@@ -67,8 +64,8 @@ class NearDuplicates:
         turned = np.flatnonzero(bits >= _TURNED - within)
         if not len(same) + len(turned):
             return
-        away = distances(self._hashes[turned] ^ np.uint64(INVERTED), value).astype(np.int64) - _ODD_ONE
-        turned, away = turned[away <= within], np.maximum(away[away <= within], 0)
+        away = distances_to_negatives(self._hashes[turned], value)
+        turned, away = turned[away <= within], away[away <= within]
         places = np.concatenate([same, turned])
         steps = np.concatenate([bits[same], away])
         inverted = np.arange(len(places)) >= len(same)

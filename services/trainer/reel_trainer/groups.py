@@ -17,7 +17,8 @@ def group(
 ) -> list[list[ManifestImage]]:
     """Return connected groups: same scene, web page or bytes, or pHashes within ``near_distance``.
 
-    With ``match_inverted`` a picture's negative counts as itself. Each group keeps the order of ``originals``.
+    With ``match_inverted`` a picture's negative counts as itself; one with bars around it is found with and without
+    them. Each group keeps the order of ``originals``.
     """
     parents = list(range(len(originals)))
 
@@ -32,24 +33,17 @@ def group(
         for key in (("scene", image.scene), ("page", image.page), ("file", image.sha256)):
             if key[1] is not None:
                 parents[find(index)] = find(first.setdefault(key, index))
-    for index, other in alike(_codes(originals), near_distance, match_inverted=match_inverted):
-        parents[find(index)] = find(other)
+    codes, owners = _hashes(originals)
+    for index, other in enumerate(near_groups(codes, near_distance, negatives=match_inverted).tolist()):
+        parents[find(owners[index])] = find(owners[other])
     members: dict[int, list[ManifestImage]] = defaultdict(list)
     for index, image in enumerate(originals):
         members[find(index)].append(image)
     return sorted(members.values(), key=lambda images: images[0].id)
 
 
-def alike(codes: npt.NDArray[np.uint64], distance: int, *, match_inverted: bool) -> list[tuple[int, int]]:
-    """Return pairs of positions that connect whatever lies within ``distance`` bits, by chains too.
-
-    A negative is looked for by giving each code its complement as a second one.
-    """
-    if not match_inverted:
-        return list(enumerate(near_groups(codes, distance).tolist()))
-    both = near_groups(np.concatenate([codes, ~codes]), distance) % max(1, len(codes))
-    return list(zip([*range(len(codes))] * 2, both.tolist(), strict=True))
-
-
-def _codes(images: Sequence[ManifestImage]) -> npt.NDArray[np.uint64]:
-    return np.array([int(image.phash, 16) for image in images], dtype=np.uint64)
+def _hashes(images: Sequence[ManifestImage]) -> tuple[npt.NDArray[np.uint64], list[int]]:
+    """Return every hash, those with bars too, and the position of the picture that each is of."""
+    found = [(image.phash, index) for index, image in enumerate(images)]
+    found += [(image.phash_with_bars, index) for index, image in enumerate(images) if image.phash_with_bars]
+    return np.array([int(code, 16) for code, _ in found], dtype=np.uint64), [index for _, index in found]

@@ -15,7 +15,7 @@ import numpy as np
 from reel_shared.certificate import LeakCertificate, NearestByHash, NearestInTime, Neighbours, WorstPair
 from reel_shared.contracts import SplitCertificate
 from reel_shared.manifest import Manifest, ManifestImage, Side, identity
-from reel_trainer.nearness import Codes, Nearest, across, components, nearest_times
+from reel_trainer.nearness import Hashes, Nearest, across, components, nearest_times
 
 WORST = 20
 """Pairs listed, by hash and by time each."""
@@ -47,7 +47,7 @@ def certify(
     """
     judged = _judged(manifest)
     request = manifest.request
-    near = across(_codes(judged.train), _codes(judged.held), request.near_distance)
+    near = across(_hashes(judged.train), _hashes(judged.held), request.near_distance)
     times = nearest_times(_moments(judged.train), _moments(judged.held))
     notes = list(warnings)
     altered = sum(image.parent_id is not None for image in manifest.on(Side.VALID))
@@ -128,8 +128,16 @@ def _facts(images: Sequence[ManifestImage], name: str) -> set[str]:
     return {value for image in images if (value := getattr(image, name))}
 
 
-def _codes(images: Sequence[ManifestImage]) -> Codes:
-    return np.array([int(image.phash, 16) for image in images], dtype=np.uint64)
+def _hashes(images: Sequence[ManifestImage]) -> Hashes:
+    plain = [int(image.phash, 16) for image in images]
+    barred = [int(image.phash_with_bars or image.phash, 16) for image in images]
+    return Hashes(np.array(plain, dtype=np.uint64), np.array(barred, dtype=np.uint64))
+
+
+def _bits(one: ManifestImage, other: ManifestImage) -> int:
+    """Return in how many bits two pictures differ, with the bars around them or without."""
+    ones, others = ({image.phash, image.phash_with_bars or image.phash} for image in (one, other))
+    return min((int(a, 16) ^ int(b, 16)).bit_count() for a in ones for b in others)
 
 
 def _moments(images: Sequence[ManifestImage]) -> list[tuple[str, float] | None]:
@@ -147,7 +155,7 @@ def _groups_across(manifest: Manifest, judged: Judged) -> int:
     request = manifest.request
     facts = [[image.scene, image.page, image.sha256] for image in originals]
     bits = request.near_distance
-    labels = components(facts, _codes(originals), bits, inverted=request.match_inverted)
+    labels = components(facts, _hashes(originals), bits, inverted=request.match_inverted)
     of = {image.id: int(label) for image, label in zip(originals, labels, strict=True)}
     return len({of[image.id] for image in judged.train} & {of[image.id] for image in judged.held})
 
@@ -172,15 +180,18 @@ def _worst(rows: Sequence[Neighbours], judged: Judged) -> tuple[list[WorstPair],
     """Return the closest pairs by hash, negatives among them, and by time."""
     images = {image.id: image for image in [*judged.train, *judged.held]}
 
-    def pair(row: Neighbours, other: str, *, inverted: bool = False) -> WorstPair:
+    def pair(row: Neighbours, other: str, bits: int | None = None, *, inverted: bool = False) -> WorstPair:
         one, two = images[row.id], images[other]
-        bits = (int(one.phash, 16) ^ int(two.phash, 16)).bit_count()
         apart = None
         if one.movie_id == two.movie_id and one.time_seconds is not None and two.time_seconds is not None:
             apart = abs(one.time_seconds - two.time_seconds)
-        facts = {"held_out": row.id, "train": other, "side": row.side, "seconds": apart}
-        return WorstPair.model_validate(
-            {**facts, "bits": 64 - bits if inverted else bits, "inverted": inverted}
+        return WorstPair(
+            held_out=row.id,
+            train=other,
+            side=row.side,
+            bits=_bits(one, two) if bits is None else bits,
+            inverted=inverted,
+            seconds=apart,
         )
 
     by_hash = [(row.hash.bits, False, row.id, row, row.hash.id) for row in rows if row.hash]
@@ -188,8 +199,8 @@ def _worst(rows: Sequence[Neighbours], judged: Judged) -> tuple[list[WorstPair],
     by_time = [(row.time.seconds, row.id, row, row.time.id) for row in rows if row.time]
     return (
         [
-            pair(row, other, inverted=inverted)
-            for _, inverted, _, row, other in sorted(by_hash, key=lambda found: found[:3])[:WORST]
+            pair(row, other, bits, inverted=inverted)
+            for bits, inverted, _, row, other in sorted(by_hash, key=lambda found: found[:3])[:WORST]
         ],
         [pair(row, other) for _, _, row, other in sorted(by_time, key=lambda found: found[:2])[:WORST]],
     )
