@@ -167,7 +167,7 @@ def failures(collection_id: str) -> list[Candidate]:
 
 
 def taken_down() -> set[Digest]:
-    """Return the addresses, of pictures and of their pages, that nothing is fetched from any more."""
+    """Return the addresses, of pictures and of the pages that were named, that nothing is fetched from any more."""
     with reading() as session:
         query = sa.select(Takedown.url, Takedown.page_url).execution_options(yield_per=PAGE)
         return {digest(text) for row in session.execute(query) for text in row if text}

@@ -42,20 +42,26 @@ def remove(session: Session, request: TakeDownPicturesRequest, *, by: str) -> li
     for part in changes.chunks(image_ids):
         session.execute(sa.update(Image).where(Image.parent_id.in_(part)).values(**gone))
     standing = {row.image_id: row for row in recorded(session, image_ids)}
-    for image in session.scalars(sa.select(Image).where(Image.id.in_(set(image_ids) - standing.keys()))):
-        standing[image.id] = Takedown(
-            id=new_id("tkd"),
-            image_id=image.id,
-            sha256=image.sha256,
-            phash=image.phash,
-            url=image.url,
-            page_url=image.page_url,
-            reason=request.reason,
-            by=by,
-        )
-        session.add(standing[image.id])
+    for image in session.scalars(sa.select(Image).where(Image.id.in_(image_ids))):
+        if image.id not in standing:
+            standing[image.id] = _takedown(image, request, by=by)
+            session.add(standing[image.id])
+        if request.page_url is not None and image.page_url == request.page_url:
+            standing[image.id].page_url = image.page_url
     session.flush()
     return sorted(standing.values(), key=lambda row: row.id)
+
+
+def _takedown(image: Image, request: TakeDownPicturesRequest, *, by: str) -> Takedown:
+    return Takedown(
+        id=new_id("tkd"),
+        image_id=image.id,
+        sha256=image.sha256,
+        phash=image.phash,
+        url=image.url,
+        reason=request.reason,
+        by=by,
+    )
 
 
 def recorded(session: Session, image_ids: Sequence[str]) -> list[Takedown]:

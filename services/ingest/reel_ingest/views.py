@@ -101,7 +101,7 @@ class TakedownView(BaseModel):
     image_id: str
     sha256: str
     url: str
-    page_url: str
+    page_url: str = Field(description="the page that was taken down as a whole; empty for single pictures")
     reason: str
     by: str
     created_at: AwareDatetime

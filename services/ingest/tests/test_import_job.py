@@ -26,7 +26,7 @@ from reel_shared.contracts import (
     TakeDownPicturesRequest,
 )
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import Candidate, Collection, Image, Job, Movie, SplitPin
+from reel_shared.db.models import Candidate, Collection, Image, Job, Movie, SplitPin, Takedown
 from reel_shared.errors import Unavailable
 from reel_shared.runner import run_job
 
@@ -289,13 +289,22 @@ def test_what_was_taken_down_does_not_come_back(imported, submit, reel):
     table = "file_name,label,page_url\n1.png,a,https://x.org/1\n2.png,a,https://x.org/2\n"
     imported({"1.png": picture(1), "2.png": picture(2), "t.csv": table})
     [gone] = rows(page_url="https://x.org/1")
-    assert (
-        submit(TAKE_DOWN_PICTURES, TakeDownPicturesRequest(image_id=gone.id, reason="asked")).state
-        == "succeeded"
-    )
-    other = {"b/3.png": picture(3), "t.csv": "file_name,label,page_url\nb/3.png,b,https://x.org/1\n"}
-    assert imported(other).result["counts"]["refused"] == {"taken-down": 1}
+
+    def take_down(**what):
+        job = submit(TAKE_DOWN_PICTURES, TakeDownPicturesRequest(reason="asked", **what))
+        assert job.state == "succeeded"
+
+    def of_the_same_page(number):
+        table = f"file_name,label,page_url\nb/{number}.png,b,https://x.org/1\n"
+        return imported({f"b/{number}.png": picture(number), "t.csv": table}).result["counts"]
+
+    take_down(image_id=gone.id)
     assert imported({"c/1.png": picture(1)}).result["counts"]["refused"] == {"taken-down": 1}
+    assert of_the_same_page(3)["kept"] == 1, "one picture was taken down, not its page"
+    assert [row.page_url for row in rows(Takedown)] == [""]
+    take_down(page_url="https://x.org/1")
+    assert of_the_same_page(4)["refused"] == {"taken-down": 1}
+    assert {row.page_url for row in rows(Takedown)} == {"https://x.org/1"}
 
 
 def test_a_bad_table_fails_the_job_with_its_line(imported):

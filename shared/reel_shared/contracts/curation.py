@@ -128,7 +128,10 @@ class TakeDownPicturesRequest(Model):
     image_id: str | None = Field(default=None, max_length=40)
     url: str | None = Field(default=None, min_length=1, max_length=4000, description="where it was fetched")
     page_url: str | None = Field(
-        default=None, min_length=1, max_length=4000, description="the page that showed it"
+        default=None,
+        min_length=1,
+        max_length=4000,
+        description="the page that showed it; nothing is taken from there again",
     )
     reason: str = Field(min_length=1, max_length=500)
 
