@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from reel_shared.contracts import MAKE_VARIANTS, MakeVariantsRequest, Source
-from reel_shared.db.models import Collection, Image
+from reel_shared.db.models import Collection, DatasetVersion, Image
 from reel_shared.errors import NotFound, Unprocessable
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.app import create_app
@@ -46,6 +46,17 @@ def _check(session: Session, body: VariantsJob) -> None:
                 f"Web collection {collection.id} is part of dataset {collection.dataset!r}, not of {body.dataset!r}."
             )
         wanted["collection_id"], where = collection.id, f"Web collection {collection.id}"
+    if body.dataset_version_id is not None:
+        version = session.get(DatasetVersion, body.dataset_version_id)
+        if version is None:
+            raise NotFound(
+                f"There is no dataset version {body.dataset_version_id}; GET /v1/dataset-versions lists them."
+            )
+        if version.dataset != body.dataset:
+            raise Unprocessable(
+                f"Dataset version {version.id} is of the dataset {version.dataset!r}, not of {body.dataset!r}."
+            )
+        return
     if body.label is not None:
         wanted["label"] = body.label
     if session.scalar(sa.select(Image.id).filter_by(**wanted).limit(1)) is None:

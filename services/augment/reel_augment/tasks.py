@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from reel_augment import records
 from reel_augment.balance import Stock, frames_wanted, needed, spread
 from reel_augment.encoding import decode, encode, fits
+from reel_augment.held_out import validation_ids
 from reel_augment.lanes import in_lanes
 from reel_augment.records import Made, Tally
 from reel_augment.transforms import KINDS, Original, variant_seed
@@ -39,6 +40,8 @@ _CHUNK = 500
 @task(MAKE_VARIANTS)
 def make_variants(context: Context, request: MakeVariantsRequest) -> Outcome:
     """Make what is missing. Variants that stand from an earlier job are kept, whatever their seed."""
+    if request.dataset_version_id is not None:
+        return _gray_validation(context, request, validation_ids(request.dataset_version_id))
     web = transact(lambda session: _originals(session, request, Source.WEB))
     frames = transact(lambda session: _originals(session, request, Source.MOVIE))
     stocks = transact(lambda session: _stocks(session, [*web, *frames]))
@@ -59,6 +62,24 @@ def make_variants(context: Context, request: MakeVariantsRequest) -> Outcome:
         skipped_low_contrast=records.by_kind(tally.skipped),
         shares=shares,
     )
+    return Outcome(result, write=lambda session: records.insert(session, tally, result))
+
+
+def _gray_validation(context: Context, request: MakeVariantsRequest, held: set[str]) -> Outcome:
+    """Give the validation pictures of a version, drawings and frames alike, the gray copies that they lack."""
+    web = transact(lambda session: _originals(session, request, Source.WEB))
+    frames = transact(lambda session: _originals(session, request, Source.MOVIE))
+    judged = [image for image in (*web, *frames) if image.id in held]
+    stocks = transact(lambda session: _stocks(session, judged))
+    result = MakeVariantsResult(
+        sources=sum(image.source == Source.WEB for image in judged),
+        made={},  # counted as they are written
+        already=sum(Variant.GRAYSCALE in stock.standing for stock in stocks.values()),
+        skipped_low_contrast={},
+    )
+    tally = Tally()
+    _make_all(context, request, judged, list(stocks.values()), [Variant.GRAYSCALE], None, tally)
+    result.skipped_low_contrast = records.by_kind(tally.skipped)
     return Outcome(result, write=lambda session: records.insert(session, tally, result))
 
 

@@ -6,7 +6,7 @@ different sources are judged on the same validation pictures.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -66,10 +66,10 @@ def split(
     originals = sorted((image for image in images if image.variant == Variant.ORIGINAL), key=lambda i: i.id)
     probes = probe_names(originals, request)
     connected = group(originals, near_distance=request.near_distance, match_inverted=request.match_inverted)
-    groups = connected
+    groups, ignored = connected, []
     if request.strategy == "random":
         # every picture on its own: what the article's author did first, and what the leak gap is measured against
-        groups, pins = [[image] for image in originals], ()
+        groups, pins, ignored = [[image] for image in originals], (), _ignored(pins)
     plan = _Plan(groups, probes, pins, base or {})
     chosen = Choice(
         plan.free_of_probes(),
@@ -79,7 +79,13 @@ def split(
         train=plan.numbers(Side.TRAIN),
     )
     valid = chosen.run()
-    few = _few_groups(chosen, plan.labels, refuse=request.few_groups == "refuse")
+    independent = chosen.group_count if groups is connected else _independent(connected, probes)
+    few = _few_groups(independent, plan.labels, refuse=request.few_groups == "refuse")
+    few += [
+        f"class {label} has no validation picture: all of it hangs together"
+        for label in plan.labels
+        if not chosen.taken_labels[label]
+    ]
     held: dict[str, Place] = {}
     for number, members in enumerate(groups):
         place = plan.settled.get(number, Place(Side.TRAIN))
@@ -94,7 +100,7 @@ def split(
         places=_places(images, held, request),
         group_of={image.id: members[0].id for members in connected if len(members) > 1 for image in members},
         groups=len(connected),
-        warnings=[*few, *plan.warnings],
+        warnings=[*few, *ignored, *plan.warnings],
     )
 
 
@@ -174,23 +180,31 @@ class _Plan:
         return Place(Side.EXCLUDED, WITH_PROBE) if probe is not None else None
 
 
-def _few_groups(choice: Choice, labels: list[str], *, refuse: bool) -> list[str]:
-    few = {label: n for label in labels if (n := choice.group_count[label]) < FEW_GROUPS}
+def _ignored(pins: Sequence[Pin]) -> list[str]:
+    return (
+        [f"{len(pins)} pin(s) are not kept: a random split asks nobody where a picture lies"] if pins else []
+    )
+
+
+def _independent(groups: list[list[ManifestImage]], probes: dict[str, str]) -> Counter[str]:
+    """Return class -> groups with pictures of it that are of no probe set."""
+    return Counter(
+        label for members in groups for label in {image.label for image in members if image.id not in probes}
+    )
+
+
+def _few_groups(independent: Counter[str], labels: list[str], *, refuse: bool) -> list[str]:
+    few = {label: n for label in labels if (n := independent[label]) < FEW_GROUPS}
     if few and refuse:
         named = ", ".join(f"{label} ({count})" for label, count in few.items())
         raise Unprocessable(
             f"Too few independent groups of pictures, fewer than {FEW_GROUPS}: {named}. Add scenes or pictures from "
             "other pages to these classes, or build with few_groups: warn."
         )
-    found = []
-    for label in labels:
-        if label in few:
-            found.append(
-                f"class {label} has {few[label]} independent group(s) of pictures; its accuracy says little"
-            )
-        if not choice.taken_labels[label]:
-            found.append(f"class {label} has no validation picture: all of it hangs together")
-    return found
+    return [
+        f"class {label} has {count} independent group(s) of pictures; its accuracy says little"
+        for label, count in few.items()
+    ]
 
 
 def _keep_the_gap(originals: Sequence[ManifestImage], held: dict[str, Place], gap: float) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from reel_shared.certificate import LeakCertificate
 from reel_shared.contracts import BuildDatasetVersionRequest, Variant
+from reel_shared.contracts.versions import GREY
 from reel_shared.errors import Unprocessable
 from reel_shared.manifest import Manifest, ManifestImage, ManifestPin, Side
 from reel_trainer.leaks import certify
@@ -56,7 +57,7 @@ def build_dataset_version(
         dataset=request.dataset,
         classes=classes,
         request=request,
-        pins=_pins(pins, originals),
+        pins=_pins(pins, originals) if request.strategy == "groups" else [],
         images=[_placed(image, found) for image in whole],
     )
     warnings = [*found.warnings, *_lacking(manifest), *_waiting(counted)]
@@ -111,10 +112,15 @@ def _lacking(manifest: Manifest) -> list[str]:
     for probe in manifest.request.probes:
         if probe.name not in filled:
             found.append(f"no picture fits the probe set {probe.name}")
-    if manifest.request.grey_probe and "grey" not in filled:
-        found.append(
-            "no validation picture has a grayscale variant for the probe set grey; make variants first"
-        )
+    if manifest.request.grey_probe:
+        grey = {image.parent_id for image in manifest.on(Side.PROBE) if image.probe == GREY}
+        held = manifest.on(Side.VALID)
+        lacking = sum(image.id not in grey for image in held)
+        if lacking:
+            found.append(
+                f"{lacking} of {len(held)} validation pictures have no grayscale variant for the probe set {GREY}; "
+                "make them with the dataset_version_id of POST /v1/variants, then build upon that version"
+            )
     return found
 
 
