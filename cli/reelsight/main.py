@@ -12,6 +12,7 @@ from reelsight.commands.datasets import dataset
 from reelsight.commands.doctor import doctor
 from reelsight.commands.explain import explain
 from reelsight.commands.films import films
+from reelsight.commands.frames import frames
 from reelsight.commands.jobs import jobs
 from reelsight.commands.pictures import pictures
 from reelsight.commands.platform import demo, up
@@ -28,6 +29,7 @@ app.command()(up)
 app.command()(demo)
 app.command()(doctor)
 app.add_typer(films, name="films")
+app.add_typer(frames, name="frames")
 app.add_typer(pictures, name="pictures")
 app.add_typer(dataset, name="dataset")
 app.command()(train)

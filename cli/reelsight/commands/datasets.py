@@ -18,6 +18,7 @@ from reel_shared.contracts import (
     JsonObject,
     MeasureLeakGapRequest,
 )
+from reel_shared.contracts.versions import SplitPinRequest
 from reelsight.commands import console
 from reelsight.commands.archives import check_place, uploaded
 from reelsight.commands.connected import FieldsOption, connected, request_of
@@ -126,6 +127,76 @@ def diff(
         before = [str(counted[column]) for column in columns]
         table.add_row(label, before[0], f"→ {before[1]}", before[2], f"→ {before[3]}")
     console.out.print(table)
+
+
+@dataset.command()
+@connected
+def pin(
+    client: Client,
+    side: Annotated[str, typer.Argument(help="train, valid or excluded.")],
+    name: DatasetOption = "default",
+    film: Annotated[str, typer.Option(help="A film's id, with --scene, or with --from and --to.")] = "",
+    scene: Annotated[int | None, typer.Option(help="The scene's number in the film.")] = None,
+    start: Annotated[float | None, typer.Option("--from", help="Seconds into the film.")] = None,
+    end: Annotated[float | None, typer.Option("--to", help="Seconds; no longer part of it.")] = None,
+    picture: Annotated[str, typer.Option(help="Or one picture's id.")] = "",
+    as_json: console.JsonOption = False,
+) -> None:
+    """Put a scene, a stretch of a film or a picture on a side, from the next version on."""
+    fields = {
+        "dataset": name,
+        "side": side,
+        "movie_id": film,
+        "scene": scene,
+        "start_seconds": start,
+        "end_seconds": end,
+        "image_id": picture,
+    }
+    row = client.pin_split(request_of(SplitPinRequest, fields, None))
+    if console.wants_json(as_json):
+        console.print_json(row)
+        return
+    console.out.print(
+        f"{row['id']}: {_pinned(row)} to {row['side']}. To take it away: reel dataset unpin {row['id']}",
+        highlight=False,
+    )
+
+
+@dataset.command()
+@connected
+def pins(
+    client: Client,
+    name: Annotated[str, typer.Option("--dataset", help="Only this dataset.")] = "",
+    as_json: console.JsonOption = False,
+) -> None:
+    """What was put on a side by hand, the newest first."""
+    rows = list(client.split_pins(dataset=name))
+    if console.wants_json(as_json):
+        console.print_json(rows)
+        return
+    table = Table("pin", "dataset", "side", "what", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(row["id"], row["dataset"], row["side"], _pinned(row))
+    console.out.print(table if rows else "Nothing is pinned.")
+
+
+def _pinned(row: JsonObject) -> str:
+    if row["image_id"]:
+        return str(row["image_id"])
+    if row["scene"] is not None:
+        return f"{row['movie_id']} scene {row['scene']}"
+    return f"{row['movie_id']} {row['start_seconds']:g} to {row['end_seconds']:g} s"
+
+
+@dataset.command()
+@connected
+def unpin(
+    client: Client,
+    pin_id: Annotated[str, typer.Argument(metavar="PIN", help="A pin's id, such as pin_01a2….")],
+) -> None:
+    """Take a pin away; versions that stand keep their sides."""
+    client.unpin_split(pin_id)
+    console.out.print(f"{pin_id} is gone.", highlight=False)
 
 
 @dataset.command("leak-gap")

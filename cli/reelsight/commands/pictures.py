@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from reel_shared.client import Client
 from reel_shared.contracts import CollectPicturesRequest, JsonObject
-from reel_shared.contracts.curation import ChangeImagesRequest
+from reel_shared.contracts.curation import ChangeImagesRequest, TakeDownPicturesRequest
 from reelsight.commands import console
 from reelsight.commands.archives import check_place, uploaded
 from reelsight.commands.connected import FieldsOption, connected, request_of
@@ -23,6 +24,11 @@ LicenceOption = Annotated[str, typer.Option(help="The licence of all of them, wh
 ProbeOption = Annotated[
     str, typer.Option(help="Keep them out of training, as a held-out probe set of this name.")
 ]
+_TOLD = {
+    "dataset_versions": "Versions that held it, now marked",
+    "models": "Models of such versions, now marked",
+    "look_alikes": "Duplicates of it that stay; look at them",
+}
 
 
 @pictures.command()
@@ -155,11 +161,26 @@ def list_pictures(
     if console.wants_json(as_json):
         console.print_json(rows)
         return
-    table = Table("picture", "class", "source", "style", "state", "why", "licence", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("picture", no_wrap=True)  # an id cut short cannot be passed on
+    for heading in ("class", "what", "state", "from"):
+        table.add_column(heading, overflow="fold")
     for image in rows:
-        fields = ("id", "label", "source", "style", "state", "state_reason", "licence")
-        table.add_row(*(str(image[field]) for field in fields))
+        state = " ".join(filter(None, (image["state"], image["state_reason"])))
+        what = image["style"] or image["source"]
+        # Text, for strangers' words may look like markup.
+        table.add_row(*map(Text, (image["id"], image["label"], what, state, _origin(image))))
     console.out.print(table if rows else "No such pictures.")
+
+
+def _origin(image: JsonObject) -> str:
+    """Return the film and the time of a frame; the licence, author, date and page of a web picture."""
+    if image["movie_id"]:
+        seconds = image["time_seconds"]
+        return f"{image['title'] or image['movie_id']}" + ("" if seconds is None else f", {seconds:.1f} s")
+    licence = image["licence"] or "licence unknown"
+    words = ", ".join(filter(None, (licence, image["creator"], (image["taken_at"] or "")[:10])))
+    return "\n".join(filter(None, (words, image["page_url"])))
 
 
 @pictures.command("set")
@@ -189,6 +210,32 @@ def undo(
 ) -> None:
     """Put back what one action changed."""
     _say(client.undo_changes(batch).model_dump(), as_json=as_json)
+
+
+@pictures.command("take-down")
+@connected
+def take_down(
+    client: Client,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    image: Annotated[str, typer.Option("--id", help="The picture's id, such as img_01a2….")] = "",
+    address: Annotated[str, typer.Option("--picture-url", help="Or where it was fetched from.")] = "",
+    page: Annotated[str, typer.Option("--page-url", help="Or the page that showed it.")] = "",
+    as_json: console.JsonOption = False,
+) -> None:
+    """Delete a picture, its copies and its variants for good, and never fetch it again."""
+    fields = {"image_id": image, "url": address, "page_url": page, "reason": reason}
+    job = client.take_down_pictures(request_of(TakeDownPicturesRequest, fields, None))
+    found = follow(client, {"take-down": job})["take-down"]["result"]
+    if console.wants_json(as_json):
+        console.print_json(found)
+        return
+    console.out.print(
+        f"{len(found['images'])} pictures and {found['variants']} variants taken down, {found['objects']} files gone.",
+        highlight=False,
+    )
+    for what in ("dataset_versions", "models", "look_alikes"):
+        if found[what]:
+            console.out.print(f"{_TOLD[what]}: {', '.join(found[what])}", highlight=False)
 
 
 def _say(batch: JsonObject, *, as_json: bool) -> None:
