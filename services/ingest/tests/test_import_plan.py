@@ -273,3 +273,23 @@ def test_tables_are_bounded_together(read, monkeypatch):
 def test_a_table_that_is_a_bomb_is_refused(read):
     with pytest.raises(BadRequest, match="unpacks to more than 200 times its size"):
         read("a/1.jpg", metadata_csv="file_name,label\n" + "a/1.jpg,a\n" * 500_000)
+
+
+@pytest.mark.parametrize("name", ["a/1.jpg\u200b", " a/1.jpg\u0007"])
+def test_a_row_that_only_looks_like_a_picture_does_not_refuse_it(read, name):
+    plan = read("a/1.jpg", images_csv=f"file_name,label\n{name},kiki\na/2.jpg,\n")
+    assert (places(plan), plan.refused) == ({"a/1.jpg": ("a", "")}, [("a/2.jpg", "missing")])
+
+
+def test_more_classes_than_anyone_has_are_refused(read, monkeypatch):
+    names = [f"C{number}/1.jpg" for number in range(4)]
+    monkeypatch.setattr(plan, "MAX_CLASSES", 4)
+    assert len(read(*names, "C1/2.jpg").renamed) == 4
+    with pytest.raises(Unprocessable, match="more than 4 classes"):
+        read(*names, "D/1.jpg")
+
+
+def test_a_table_beside_each_picture_is_noted_once(read):
+    tables = {f"a__{number:03}_csv": "x,y\n1,2\n" for number in range(100)}
+    notes = read("a/1.jpg", **tables).notes
+    assert (len(notes), notes[0][:9], notes[-1]) == (21, "a/000.csv", "Nor are 80 other tables.")

@@ -23,6 +23,9 @@ TABLE_BYTES = 512 * 2**20
 """Of all tables, unpacked."""
 MAX_REFUSED = 200_000
 """Rows that give no picture; each is remembered and written down."""
+MAX_CLASSES = 10_000
+_MAX_NAMED = 20
+"""Tables of other things that are named; of further ones it is said how many there are."""
 MISSING, UNSAFE, NO_CLASS = "missing", "unsafe-path", "no-class"
 _METADATA = ("metadata.csv", "metadata.jsonl")
 
@@ -77,6 +80,8 @@ class _Reading:
     refused: dict[str, str] = field(default_factory=dict)
     own_export: bool = False
     notes: list[str] = field(default_factory=list)
+    other_tables: list[str] = field(default_factory=list)
+    """Tables that are none of pictures."""
     table_bytes: int = 0
     """Read of tables so far."""
 
@@ -86,7 +91,7 @@ def plan_import(files: Files) -> Plan:
 
     Raises:
         BadRequest: a table cannot be read; it names the file and the line.
-        Unprocessable: there is no picture, or two classes would get one name.
+        Unprocessable: there is no picture, there are too many classes, or two would get one name.
     """
     names = files.names()
     known = set(names)
@@ -99,6 +104,7 @@ def plan_import(files: Files) -> Plan:
             "The archive holds no pictures; pack the picture files, with folders or a table that name their classes."
         )
     others = sum(not is_table(name) for name in names) - len(pictures)
+    reading.notes.extend(_on_other_tables(reading.other_tables))
     if others and not reading.own_export:
         reading.notes.append(f"{others} other files were not looked at.")
     return _joined(sorted(pictures), reading)
@@ -118,10 +124,17 @@ def _read_table(files: Files, table: str, known: set[str], reading: _Reading) ->
         if not any(name in row.cells for name in FILE):
             if must:
                 row.refuse("it names no picture; a table needs a column file_name")
-            reading.notes.append(f"{table} is no table of pictures, for it has no column file_name.")
+            reading.other_tables.append(table)
             return
         reading.own_export = reading.own_export or row.cells.keys() >= OWN
         _take_row(row, known, reading)
+
+
+def _on_other_tables(tables: list[str]) -> Iterator[str]:
+    for table in tables[:_MAX_NAMED]:
+        yield f"{table} is no table of pictures, for it has no column file_name."
+    if len(tables) > _MAX_NAMED:
+        yield f"Nor are {len(tables) - _MAX_NAMED} other tables."
 
 
 def _lines(files: Files, table: str, reading: _Reading) -> Iterator[bytes]:
@@ -142,7 +155,9 @@ def _take_row(row: Row, known: set[str], reading: _Reading) -> None:
     if member is None:
         if len(reading.refused) >= MAX_REFUSED:
             row.refuse(f"with it more than {MAX_REFUSED} rows name files that the archive lacks")
-        reading.refused.setdefault(plain(name)[:1000], MISSING if is_safe(name) else UNSAFE)
+        shown = plain(name)[:1000]
+        if shown not in known:  # such as the name of a file with an invisible letter behind it
+            reading.refused.setdefault(shown, MISSING if is_safe(name) else UNSAFE)
         return
     said = _Said(f"{row.table!r}, line {row.line}", plain(first(row, LABEL)), _split_of(row), facts_of(row))
     before = reading.said.get(member)
@@ -178,7 +193,7 @@ def _split_of(row: Row) -> str:
 
 def _joined(pictures: list[str], reading: _Reading) -> Plan:
     root = folders.root_of(pictures)
-    named: dict[str, str] = {}
+    classes = _Classes()
     entries, variants = [], 0
     for member in pictures:
         said = reading.said.get(member)
@@ -193,28 +208,43 @@ def _joined(pictures: list[str], reading: _Reading) -> Plan:
             continue
         probe = side.removeprefix(PROBE) if side.startswith(PROBE) else ""
         facts = said.facts if said else Facts()
-        entries.append(Entry(member, _class(label, named), "" if probe else side, probe, facts))
+        entries.append(Entry(member, classes.name(label), "" if probe else side, probe, facts))
     entries = _sides(entries, reading.notes)
     entries.sort(key=lambda entry: (entry.facts.source != Source.MOVIE, entry.member))
-    renamed = {here: before for before, here in named.items() if here != before}
+    renamed = {here: before for before, here in classes.here.items() if here != before}
     refused = sorted(reading.refused.items())
     return Plan(entries, refused, reading.own_export, variants, renamed, reading.notes)
 
 
-def _class(name: str, named: dict[str, str]) -> str:
-    if name not in named:
-        found = folders.slug(name)
+class _Classes:
+    """Names of classes: as they are written here, by those before."""
+
+    def __init__(self) -> None:
+        self.here: dict[str, str] = {}
+        self._before: dict[str, str] = {}
+
+    def name(self, before: str) -> str:
+        """Return a class's name. Raises ``Unprocessable`` for one that gets none of its own, and for too many."""
+        if before not in self.here:
+            self.here[before] = self._new(before)
+        return self.here[before]
+
+    def _new(self, before: str) -> str:
+        found = folders.slug(before)
         if not found:
             raise Unprocessable(
-                f"The class {name[:60]!r} has no letter from a to z and no digit in its name; rename it."
+                f"The class {before[:60]!r} has no letter from a to z and no digit in its name; rename it."
             )
-        twin = next((other for other, taken in named.items() if taken == found), None)
-        if twin is not None:
+        twin = self._before.setdefault(found, before)
+        if twin != before:
             raise Unprocessable(
-                f"The classes {twin[:60]!r} and {name[:60]!r} would both be called {found!r}; rename one of them."
+                f"The classes {twin[:60]!r} and {before[:60]!r} would both be called {found!r}; rename one of them."
             )
-        named[name] = found
-    return named[name]
+        if len(self._before) > MAX_CLASSES:
+            raise Unprocessable(
+                f"The archive has more than {MAX_CLASSES} classes; name them by fewer folders or labels."
+            )
+        return found
 
 
 def _sides(entries: list[Entry], notes: list[str]) -> list[Entry]:
