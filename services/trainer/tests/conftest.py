@@ -5,15 +5,22 @@ from __future__ import annotations
 import hashlib
 import io
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image as Pillow
+from PIL import ImageDraw
+from starlette.testclient import TestClient
 
-from reel_shared.contracts import BuildDatasetVersionRequest
+from reel_shared import jobs
+from reel_shared.contracts import COLLECT_PICTURES, BuildDatasetVersionRequest, CollectPicturesRequest
+from reel_shared.db.engine import transaction
+from reel_shared.db.models import Image, Movie
 from reel_shared.manifest import Manifest, ManifestImage
+from reel_shared.security import create_key
+from reel_trainer import api
 from reel_trainer.recipe import Recipe
 from reel_trainer.versions import build_dataset_version
 
@@ -28,11 +35,11 @@ class Shapes(NamedTuple):
         return build_dataset_version(self.images, BuildDatasetVersionRequest(**request))[0]
 
 
-def draw(label: str, rng: random.Random, *, sketch: bool) -> Image.Image:
+def draw(label: str, rng: random.Random, *, sketch: bool) -> Pillow.Image:
     """One wide picture: a shape of its class anywhere on a coloured (film) or white (drawing) ground."""
     ground = (255, 255, 255) if sketch else tuple(rng.randint(90, 255) for _ in range(3))
     ink = (0, 0, 0) if sketch else tuple(rng.randint(0, 80) for _ in range(3))
-    picture = Image.new("RGB", (112, 72), ground)
+    picture = Pillow.new("RGB", (112, 72), ground)
     pen = ImageDraw.Draw(picture)
     x, y, r = rng.randint(46, 64), rng.randint(30, 42), rng.randint(18, 26)
     box = (x - r, y - r, x + r, y + r)
@@ -99,3 +106,64 @@ def recipe() -> Callable[..., Recipe]:
         return Recipe.model_validate(facts | changes)
 
     return make
+
+
+@pytest.fixture
+def client(reel) -> Iterator[TestClient]:
+    """The API, asked by somebody who may submit."""
+    with transaction() as session:
+        _, token = create_key(session, "test", ["read", "submit"])
+    with TestClient(api.app(), headers={"Authorization": f"Bearer {token}"}) as made:
+        yield made
+
+
+@pytest.fixture
+def dataset(reel, shapes) -> None:
+    """Put the shapes into storage and their rows into the database, as ingest does."""
+    stored = {
+        image.sha256: reel.storage.put_bytes(
+            "images", (shapes.folder / image.sha256).read_bytes(), "image/jpeg"
+        )
+        for image in shapes.images
+    }
+    with transaction() as session:
+        job = jobs.submit(session, COLLECT_PICTURES, CollectPicturesRequest(label="x", query="x"))
+        for label in ("disc", "cross", "bars"):
+            session.add(
+                Movie(
+                    id=f"mov_{label}",
+                    dataset="default",
+                    label=label,
+                    key="uploads/x",
+                    codec="h264",
+                    width=112,
+                    height=72,
+                    frame_rate=24,
+                    duration_seconds=16,
+                    scenes=16,
+                    crop=[0, 0, 0, 0],
+                    job_id=job.id,
+                )
+            )
+        session.flush()
+        for image in shapes.images:
+            file = stored[image.sha256]
+            session.add(
+                Image(
+                    id=image.id,
+                    dataset="default",
+                    label=image.label,
+                    source=image.source.value,
+                    key=file.key,
+                    sha256=file.sha256,
+                    media_type=file.media_type,
+                    size=file.size,
+                    width=112,
+                    height=72,
+                    phash=image.phash,
+                    style=image.style,
+                    job_id=job.id,
+                    movie_id=f"mov_{image.label}" if image.scene else None,
+                    scene=int(image.scene.partition(":")[2]) if image.scene else None,
+                )
+            )

@@ -12,91 +12,27 @@ import time
 from pathlib import Path
 
 import pytest
-from starlette.testclient import TestClient
 
 from reel_shared import jobs, runner
 from reel_shared.contracts import (
     BUILD_DATASET_VERSION,
-    COLLECT_PICTURES,
     KINDS,
     TRAIN_MODEL,
-    CollectPicturesRequest,
     TrainModelRequest,
 )
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import Image, Job, ModelAlias, Movie, Takedown
+from reel_shared.db.models import Image, Job, ModelAlias, Takedown
 from reel_shared.errors import Unavailable
 from reel_shared.manifest import load
 from reel_shared.model_card import load_model_card
 from reel_shared.runner import run_job
-from reel_shared.security import create_key
-from reel_trainer import api, recipe, tasks, versions
+from reel_trainer import recipe, tasks, versions
 from reel_trainer.child import ChildFailed
 from reel_trainer.tasks import trainings
 
 pytestmark = pytest.mark.servers
 FUNCTIONS = {BUILD_DATASET_VERSION.name: tasks.build_dataset_version, TRAIN_MODEL.name: tasks.train_model}
 STAGE = {"size": 48, "batch_size": 16, "frozen": True, "train_bn": False, "lr_max": 1e-2}
-
-
-@pytest.fixture
-def client(reel):
-    with transaction() as session:
-        _, token = create_key(session, "test", ["read", "submit"])
-    with TestClient(api.app(), headers={"Authorization": f"Bearer {token}"}) as made:
-        yield made
-
-
-@pytest.fixture
-def dataset(reel, shapes):
-    """Put the shapes into storage and their rows into the database, as ingest does."""
-    stored = {
-        image.sha256: reel.storage.put_bytes(
-            "images", (shapes.folder / image.sha256).read_bytes(), "image/jpeg"
-        )
-        for image in shapes.images
-    }
-    with transaction() as session:
-        job = jobs.submit(session, COLLECT_PICTURES, CollectPicturesRequest(label="x", query="x"))
-        for label in ("disc", "cross", "bars"):
-            session.add(
-                Movie(
-                    id=f"mov_{label}",
-                    dataset="default",
-                    label=label,
-                    key="uploads/x",
-                    codec="h264",
-                    width=112,
-                    height=72,
-                    frame_rate=24,
-                    duration_seconds=1,
-                    scenes=16,
-                    crop=[0, 0, 0, 0],
-                    job_id=job.id,
-                )
-            )
-        session.flush()
-        for image in shapes.images:
-            file = stored[image.sha256]
-            session.add(
-                Image(
-                    id=image.id,
-                    dataset="default",
-                    label=image.label,
-                    source=image.source.value,
-                    key=file.key,
-                    sha256=file.sha256,
-                    media_type=file.media_type,
-                    size=file.size,
-                    width=112,
-                    height=72,
-                    phash=image.phash,
-                    style=image.style,
-                    job_id=job.id,
-                    movie_id=f"mov_{image.label}" if image.scene else None,
-                    scene=int(image.scene.partition(":")[2]) if image.scene else None,
-                )
-            )
 
 
 @pytest.fixture
@@ -193,6 +129,26 @@ def test_refusals_before_a_job_is_made(client, dataset) -> None:
         "demo",
         "leak-gap",
     }
+
+
+def test_a_model_of_an_uncertified_version_says_so_for_ever(client, dataset, quick, reel, tmp_path) -> None:
+    made = version(client, strategy="random")
+    assert not made["certificate"]["certified"]
+    body = {"dataset_version_id": made["dataset_version_id"], "recipe": "demo"}
+    refused = client.post("/v1/trainings", json=body)
+    assert refused.status_code == 422
+    assert "is not certified" in refused.json()["detail"]
+    assert "it was split at random" in refused.json()["detail"]
+    quick()
+    job = run(training(client, made["dataset_version_id"], allow_uncertified=True))
+    assert job.state == "succeeded", job.error
+    for name, file in job.result["files"].items():
+        reel.storage.get_file(file["key"], tmp_path / name, sha256=file["sha256"])
+    card = load_model_card(tmp_path)
+    shown = client.get(f"/v1/models/{card.id}").json()
+    assert (card.certified, shown["certified"], job.result["certified"]) == (False, False, False)
+    assert list(card.notes) == shown["notes"] == job.result["notes"]
+    assert "Trained on an uncertified dataset version, as was asked for" in shown["notes"][0]
 
 
 def test_the_childs_reason_is_the_jobs(client, dataset, quick, reel) -> None:
