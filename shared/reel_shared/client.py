@@ -5,20 +5,18 @@ Requests are the models of ``contracts``; jobs come back as the API's JSON objec
 
 from __future__ import annotations
 
-import random
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
-import httpx
-
 from reel_shared import contracts
+from reel_shared.calls import ApiError, Calls, Unreachable
 from reel_shared.contracts import TERMINAL, JsonObject, Kind, Model, StoredFile
 from reel_shared.contracts.curation import ChangeImagesRequest, ImageBatch, Mark, ResolveConflictRequest
 from reel_shared.contracts.versions import SplitPinRequest
+
+__all__ = ["PATHS", "ApiError", "Client", "Unreachable"]
 
 ResultT = TypeVar("ResultT", bound=Model)
 HOLD_SECONDS = 1
@@ -41,63 +39,8 @@ PATHS: dict[Kind, str] = {
 }
 
 
-class ApiError(Exception):
-    """The API refused, or a job failed; ``problem`` is the RFC 9457 object, the text its one sentence."""
-
-    def __init__(self, problem: JsonObject) -> None:
-        self.problem = problem
-        self.status: int = problem.get("status", 0)
-        super().__init__(problem.get("detail") or problem.get("title") or "The API refused the request.")
-
-    @property
-    def code(self) -> str:
-        """The last part of the problem's type, such as ``not-found``."""
-        return str(self.problem.get("type", "")).rpartition(":")[2]
-
-
-class Unreachable(ApiError):
-    """The API did not answer, however often it was asked."""
-
-
-class Client:
-    """Talks to one Reelsight API. Use it as a context manager, or ``close`` it.
-
-    Whatever may be repeated safely is repeated while the API does not answer, for ``patience`` seconds: reads
-    always, and POSTs because each carries an Idempotency-Key of its own.
-    """
-
-    def __init__(
-        self,
-        base_url: str,
-        token: str = "",
-        *,
-        timeout: float = 60.0,
-        patience: float = 30.0,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        self.patience = patience
-        self._http = httpx.Client(
-            base_url=base_url,
-            timeout=httpx.Timeout(timeout, connect=5.0),
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            transport=transport,
-            trust_env=False,
-        )
-
-    @property
-    def base_url(self) -> str:
-        return str(self._http.base_url).rstrip("/")
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._http.close()
+class Client(Calls):
+    """Talks to one Reelsight API: a method for each thing that can be asked of it."""
 
     # --- submitting ---------------------------------------------------------------------------------------
 
@@ -336,118 +279,5 @@ class Client:
             headers["Content-Length"] = str(file.stat().st_size)
         return StoredFile.model_validate(self.post("/v1/uploads", content=file, headers=headers))
 
-    def download(self, url: str) -> bytes:
-        """Return the bytes behind a presigned ``url`` of a result. The API key is not sent along."""
-        answer = self._repeat(lambda: httpx.get(url, timeout=60.0, trust_env=False))
-        if not answer.is_success:
-            raise ApiError(
-                {"status": answer.status_code, "detail": f"Storage refused the link ({answer.status_code})."}
-            )
-        return answer.content
-
-    def save(self, url: str, path: Path) -> None:
-        """Write the bytes behind a presigned ``url`` to a file, in parts; the file appears when it is whole."""
-        part = path.with_name(f"{path.name}.part")
-        with httpx.stream("GET", url, timeout=60.0, trust_env=False) as answer:
-            if not answer.is_success:
-                raise ApiError(
-                    {
-                        "status": answer.status_code,
-                        "detail": f"Storage refused the link ({answer.status_code}).",
-                    }
-                )
-            with part.open("wb") as file:
-                for chunk in answer.iter_bytes():
-                    file.write(chunk)
-        part.replace(path)
-
     def limits(self) -> JsonObject:
         return self.get("/v1/limits")
-
-    # --- plain requests -----------------------------------------------------------------------------------
-
-    def get(self, path: str, **options: Any) -> JsonObject:
-        return self._json("GET", path, **options)
-
-    def post(self, path: str, **options: Any) -> JsonObject:
-        headers = {"Idempotency-Key": uuid.uuid4().hex, **options.pop("headers", {})}
-        return self._json("POST", path, headers=headers, **options)
-
-    def rows(self, path: str, **params: Any) -> Iterator[JsonObject]:
-        """Yield the rows of any list, page by page."""
-        wanted = {name: value for name, value in params.items() if value not in (None, "")}
-        while True:
-            page = self.get(path, params=wanted)
-            yield from page["data"]
-            if page["next_cursor"] is None:
-                return
-            wanted["cursor"] = page["next_cursor"]
-
-    def _json(
-        self, method: str, path: str, *, content: Path | bytes | None = None, **options: Any
-    ) -> JsonObject:
-        def send() -> httpx.Response:
-            if isinstance(content, Path):
-                with content.open("rb") as file:
-                    return self._http.request(method, path, content=file, **options)
-            return self._http.request(method, path, content=content, **options)
-
-        answer = self._repeat(send)
-        if not answer.is_success:
-            raise ApiError(_problem(answer))
-        found: JsonObject = answer.json() if answer.content else {}
-        return found
-
-    def _repeat(self, send: Callable[[], httpx.Response]) -> httpx.Response:
-        """Send again, with backoff, while there is no answer or one that says to come back."""
-        deadline = time.monotonic() + self.patience
-        pause = 0.1
-        while True:
-            answer, failure = _attempt(send)
-            if answer is not None and not _come_back(answer):
-                return answer
-            wait = max(pause * random.uniform(0.5, 1.0), _retry_after(answer))
-            if time.monotonic() + wait > deadline:
-                if answer is None:
-                    raise Unreachable(_unreachable(self._http.base_url, failure)) from failure
-                return answer
-            time.sleep(wait)
-            pause = min(pause * 2, 3.0)
-
-
-def _attempt(send: Callable[[], httpx.Response]) -> tuple[httpx.Response | None, httpx.TransportError | None]:
-    try:
-        return send(), None
-    except httpx.TransportError as error:
-        return None, error
-
-
-def _come_back(answer: httpx.Response) -> bool:
-    """Whether asking again may help: the API says so by Retry-After; a proxy's 502 to 504 always may."""
-    if answer.status_code not in (429, 502, 503, 504):
-        return False
-    return "retry-after" in answer.headers or "problem+json" not in answer.headers.get("content-type", "")
-
-
-def _retry_after(answer: httpx.Response | None) -> float:
-    given = answer.headers.get("retry-after", "") if answer is not None else ""
-    return float(given) if given.isdecimal() else 0.0
-
-
-def _unreachable(base_url: httpx.URL, error: Exception | None) -> JsonObject:
-    return {
-        "type": "urn:reelsight:problem:unreachable",
-        "title": "The API does not answer",
-        "detail": f"Nothing answers at {base_url} ({type(error).__name__}); is the platform running?",
-    }
-
-
-def _problem(answer: httpx.Response) -> JsonObject:
-    try:
-        found = answer.json()
-        if isinstance(found, dict) and "detail" in found:
-            return found
-    except ValueError:
-        pass
-    reason = f"{answer.request.method} {answer.request.url.path} was answered with {answer.status_code}"
-    return {"status": answer.status_code, "title": answer.reason_phrase, "detail": f"{reason}."}

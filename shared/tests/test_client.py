@@ -7,9 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -251,3 +252,50 @@ def test_a_503_is_repeated_only_when_that_may_help(
     assert (len(asked) > 1) == repeated
     if repeated:
         assert asked[1] - asked[0] >= 2  # as Retry-After says
+
+
+class Storage(BaseHTTPRequestHandler):
+    """Gives a file in full to the last of those who ask; the ones before get a part of it, or a refusal."""
+
+    content = bytes(range(256)) * 2_000
+    answers: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        answer = self.answers.pop(0) if self.answers else "whole"
+        self.send_response({"busy": 503, "refused": 403}.get(answer, 200))
+        self.send_header("Content-Length", str(len(self.content)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(self.content[: 1_000 if answer == "broken" else None])
+        self.close_connection = True
+
+    def log_message(self, *_args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def storage() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Storage) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/exports/a.zip?signature=1"
+        server.shutdown()
+
+
+def test_a_file_that_breaks_off_is_fetched_again(storage: str, tmp_path: Path) -> None:
+    Storage.answers = ["broken", "busy", "broken"]
+    with Client("http://127.0.0.1:1", patience=10) as client:
+        client.save(storage, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == Storage.content
+    assert [one.name for one in tmp_path.iterdir()] == ["a.zip"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"), [(["broken"] * 99, r"Nothing answers at \S+:\d+ \("), (["refused"], r"\(403\)")]
+)
+def test_a_file_that_never_comes_leaves_nothing_behind(
+    storage: str, tmp_path: Path, answers: list[str], words: str
+) -> None:
+    Storage.answers = answers
+    with Client("http://127.0.0.1:1", patience=0.5) as client, pytest.raises(ApiError, match=words):
+        client.save(storage, tmp_path / "a.zip")
+    assert list(tmp_path.iterdir()) == []
