@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -344,6 +345,11 @@ def test_a_cursor_keeps_its_filters(databases: str) -> None:
 def test_foreign_cursors_are_refused(cursor: str) -> None:
     with pytest.raises(BadRequest, match="start again"):
         listing(cursor, 10)
+
+
+def test_a_cursor_of_nothing_but_brackets_is_refused() -> None:
+    with pytest.raises(BadRequest, match="start again"):
+        listing(base64.urlsafe_b64encode(b"[" * 99_999).decode(), 10)
 
 
 def test_limits_are_coerced() -> None:

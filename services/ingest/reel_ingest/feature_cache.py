@@ -5,7 +5,6 @@ Called by rank_subjects. A cache and no more: one that is missing, damaged or of
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,14 +23,21 @@ def load(dataset: str, scratch: Path) -> dict[str, Features]:
     """Return what is known: the SHA-256 of a picture's file -> its features."""
     try:
         path = storage().get_file(_key(dataset), scratch / "features.npz")
-        with np.load(path, allow_pickle=False) as held:
-            names, shapes, colours = held["sha256"], held["shapes"], held["colours"]
     except NotFound:
         return {}
-    except (Corrupt, OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        log.warning("features.unreadable", dataset=dataset, reason=str(error))
-        return {}
-    return {str(name): Features(shapes[row], colours[row]) for row, name in enumerate(names)}
+    except Corrupt as error:
+        return _unreadable(dataset, error)
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            names, shapes, colours = held["sha256"], held["shapes"], held["colours"]
+        return {str(name): Features(shapes[row], colours[row]) for row, name in enumerate(names)}
+    except Exception as error:  # reading a damaged archive raises nearly anything
+        return _unreadable(dataset, error)
+
+
+def _unreadable(dataset: str, error: Exception) -> dict[str, Features]:
+    log.warning("features.unreadable", dataset=dataset, reason=str(error))
+    return {}
 
 
 def store(dataset: str, scratch: Path, sha256s: Iterable[str], features: Features) -> None:

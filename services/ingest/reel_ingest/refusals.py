@@ -16,6 +16,8 @@ from reel_shared.errors import BadRequest
 from reel_shared.settings import settings
 from reel_shared.web.pagination import DEFAULT_LIMIT
 
+_INT64 = 2**63
+
 
 class RefusalView(BaseModel):
     url: str
@@ -55,8 +57,12 @@ def _cursor(last: int, collection_id: str, reason: str | None) -> str:
 def _read(cursor: str, collection_id: str, reason: str | None) -> tuple[int, str | None]:
     try:
         last, belongs, bound = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, TypeError) as error:
+        if not isinstance(last, int) or not 0 <= last < _INT64:
+            raise ValueError
+        if bound is not None and not (isinstance(bound, str) and bound.isprintable()):
+            raise ValueError
+    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
         raise BadRequest("The cursor cannot be read; start again without it.") from error
-    if not isinstance(last, int) or belongs != collection_id or (reason is not None and reason != bound):
+    if belongs != collection_id or (reason is not None and reason != bound):
         raise BadRequest("The cursor belongs to a list with other filters; start again without it.")
     return last, bound

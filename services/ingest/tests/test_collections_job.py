@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import time
@@ -252,3 +253,34 @@ def test_what_timed_out_is_fetched_again_alone(client, run, reel, server):
     assert {row.url for row in rows(state="active")} == set(urls[:2])
     [kept] = rows(collection_id=second["collection_id"])
     assert kept.url == urls[1]
+
+
+def cursor(content):
+    return base64.urlsafe_b64encode(content if isinstance(content, bytes) else json.dumps(content).encode())
+
+
+def test_refusals_are_listed_page_by_page_and_foreign_cursors_refused(client, submit, reel):
+    request = CollectPicturesRequest(
+        label="kiki", provider="folder", **given("folder", reel, 5), augment=False
+    )
+    name = submit(COLLECT_PICTURES, request).result["collection_id"]
+    path = f"/v1/web-collections/{name}/refusals"
+    first = client.get(path, params={"limit": 3}).json()
+    rest = client.get(path, params={"cursor": first["next_cursor"]}).json()
+    found = [*first["data"], *rest["data"]]
+    assert [(one["reason"], one["transient"]) for one in found] == [("not-a-picture", False)] * 5
+    assert (len({one["url"] for one in found}), rest["next_cursor"]) == (5, None)
+    foreign = (
+        *(
+            b"[" * 40_000,
+            b"[1]",
+            [1, "col_other", None],
+            [10**30, name, None],
+            [-1, name, None],
+            [True, name],
+        ),
+        *([1.5, name, None], [1, name, ["x"]], [1, name, "\ud800"], [1, name, "\x00"]),
+    )
+    for content in foreign:
+        answer = client.get(path, params={"cursor": cursor(content)})
+        assert (answer.status_code, "start again" in answer.text) == (400, True), content

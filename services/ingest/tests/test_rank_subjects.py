@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 
 import cv2
 import numpy as np
@@ -150,10 +152,26 @@ def test_without_marks_of_both_kinds_it_is_refused(client, film, mark):
     assert rank(client, 422, precision=1.0)
 
 
-def test_a_damaged_cache_is_made_anew(client, film, mark, reel):
+def torn(archive):
+    """Spoil what is packed in an archive, not what says where it lies."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as file:
+        start = file.getinfo("shapes.npy").header_offset + 100
+    return archive[:start] + b"\xff" * 500 + archive[start + 500 :]
+
+
+def other(archive):
+    content = io.BytesIO()
+    np.savez(content, sha256=np.array(["a", "b"]), shapes=np.zeros((1, 2)), colours=np.zeros((1, 2)))
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("damage", [torn, other, lambda archive: b"not an archive", lambda archive: b""])
+def test_a_damaged_cache_is_made_anew(client, film, mark, reel, damage):
     mark(keep=[1, 2, 4], background=[0, 3, 6])
     assert rank(client)["features_made"] == SCENES
-    reel.storage.put_at(feature_cache._key("d"), b"not an archive", "application/octet-stream")
+    key = feature_cache._key("d")
+    damaged = damage(reel.storage.get_bytes(key, max_bytes=10**7))
+    reel.storage.put_at(key, damaged, "application/octet-stream")
     assert rank(client)["features_made"] == SCENES
     assert rank(client)["features_made"] == 0
 

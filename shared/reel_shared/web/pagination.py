@@ -84,6 +84,6 @@ def _read(cursor: str) -> tuple[tuple[datetime, str], dict[str, str]]:
         texts = [row_id, *filters, *filters.values()]
         if moment.tzinfo is None or not all(isinstance(text, str) for text in texts):
             raise ValueError
-    except (binascii.Error, ValueError, TypeError, AttributeError) as error:
+    except (binascii.Error, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BadRequest("The cursor cannot be read; start again without it.") from error
     return (moment, row_id), filters
