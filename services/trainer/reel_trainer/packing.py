@@ -1,42 +1,31 @@
 """Writes a dataset version as a zip that other tools read as it is; called by the ``export_dataset`` task.
 
-One folder a side and in it one a class is what fastai and torchvision call image folders; with ``metadata.csv``
+One folder a side and in it one a class is what fastai and torchvision call image folders; with ``metadata.jsonl``
 in each, and the head of the README, it is a Hugging Face data set. ``images.csv`` lists both sides for whoever reads
-tables. Probe pictures are not in it: who splits a table by ``is_valid`` would train on them. Their ``metadata.csv``
+tables. Probe pictures are not in it: who splits a table by ``is_valid`` would train on them. Their ``metadata.jsonl``
 lists them.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from reel_shared import manifest as manifests
 from reel_shared.contracts import Variant
 from reel_shared.manifest import Manifest, ManifestImage, Side
-from reel_trainer.splits import root
+from reel_trainer.tables import descriptions, spreadsheet
 
-_OWN = ("id", "label", "source", "variant", "parent_id", "width", "height", "sha256", "phash")
-_ORIGIN = (
-    *("style", "movie_id", "scene", "time_seconds", "frame_index", "pts", "group"),
-    *("title", "creator", "licence", "licence_url", "attribution", "page_url", "url", "provider", "taken_at"),
-)
-"""What a manifest says of originals only; the row of a variant says it of its original, whose licence binds it."""
-COLUMNS = (*_OWN, *_ORIGIN)
 _SPLITS = {Side.TRAIN.value: "train", Side.VALID.value: "validation"}
 """Hugging Face's names of our folders; a probe set is a configuration of its own with the split ``test``."""
 README = """{card}# {dataset}, version {version}
 
 {images} pictures of {classes} classes. `train/`, `valid/` and each `probe-…/` hold a folder a class; no scene, no
 picture and no copy of one lies in two of them. `images.csv` lists the pictures of `train/` and `valid/` with their
-licences and where they come from; those of a probe set are for measuring only and stand in `metadata.csv` beside them.
-`manifest.json` is the version as Reelsight keeps it.
+licences and where they come from; those of a probe set are for measuring only and stand in the `metadata.jsonl`
+beside them. `manifest.json` is the version as Reelsight keeps it.
 
 With fastai:
 
@@ -99,12 +88,10 @@ def pack(
         )
         _add(archive, "README.md", about.encode())
         _add(archive, "manifest.json", manifests.to_bytes(manifest))
-        sides = [image for image in images if image.split in (Side.TRAIN, Side.VALID)]
-        _add(archive, "images.csv", _table(sides, by_id, prefix="", with_split=True))
-        for folder in folders:
-            inside = [image for image in images if folder_of(image) == folder]
-            table = _table(inside, by_id, prefix=f"{folder}/", with_split=False)
-            _add(archive, f"{folder}/metadata.csv", table)
+        sides = [(image, _place(image)) for image in images if image.split in (Side.TRAIN, Side.VALID)]
+        _add(archive, "images.csv", spreadsheet(sides, by_id))
+        for folder, description in _described(folders, images, by_id):
+            _add(archive, f"{folder}/metadata.jsonl", description)
         for done, image in enumerate(images if read else [], start=1):
             assert read is not None
             with archive.open(_member(file_name(image)), "w") as file:
@@ -112,6 +99,26 @@ def pack(
                     file.write(part)
             tick(done)
     return dict(sorted(Counter(folder_of(image) or "" for image in images).items()))
+
+
+def _place(image: ManifestImage) -> dict[str, str | bool | None]:
+    return {
+        "file_name": file_name(image),
+        "split": folder_of(image),
+        "is_valid": image.split == Side.VALID,
+    }
+
+
+def _described(
+    folders: list[str], images: list[ManifestImage], by_id: Mapping[str, ManifestImage]
+) -> Iterator[tuple[str, bytes]]:
+    inside: dict[str, dict[str, ManifestImage]] = {folder: {} for folder in folders}
+    for image in images:
+        if (folder := folder_of(image)) is not None:
+            inside[folder][file_name(image).removeprefix(f"{folder}/")] = image
+    apart = [{folder: inside[folder]} for folder in folders if folder not in _SPLITS]
+    for together in [{folder: inside[folder] for folder in folders if folder in _SPLITS}, *apart]:
+        yield from descriptions(together, by_id).items()
 
 
 def _card(folders: list[str]) -> str:
@@ -130,33 +137,6 @@ def _card(folders: list[str]) -> str:
         for split, folder in files:
             lines += [f"  - split: {split}", f"    path: {folder}/**"]
     return "\n".join([*lines, "---", "", ""])
-
-
-def _table(
-    images: list[ManifestImage], by_id: Mapping[str, ManifestImage], *, prefix: str, with_split: bool
-) -> bytes:
-    text = io.StringIO()
-    first = ["file_name", *(["split", "is_valid"] if with_split else [])]
-    writer = csv.DictWriter(text, [*first, *COLUMNS], lineterminator="\n")
-    writer.writeheader()
-    for image in images:
-        row: dict[str, Any] = {name: _cell(getattr(image, name)) for name in _OWN}
-        origin = root(image, by_id)
-        row |= {name: _cell(getattr(origin, name)) for name in _ORIGIN}
-        row["file_name"] = file_name(image).removeprefix(prefix)
-        if with_split:
-            row |= {"split": folder_of(image), "is_valid": image.split == Side.VALID}
-        writer.writerow(row)
-    return text.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    """Keep a spreadsheet from running what a stranger wrote as a title."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return "" if value is None else value
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import zipfile
 from datetime import UTC, datetime
 
@@ -70,7 +71,10 @@ def packed(manifest, path, *, variants=True, pictures=True):
 
 
 def table(archive, name):
-    return list(csv.DictReader(io.StringIO(archive.read(name).decode())))
+    text = archive.read(name).decode()
+    if name.endswith(".jsonl"):
+        return [json.loads(line) for line in text.splitlines()]
+    return list(csv.DictReader(io.StringIO(text)))
 
 
 def test_each_side_has_a_folder_a_class_and_its_table(manifest, tmp_path):
@@ -82,12 +86,14 @@ def test_each_side_has_a_folder_a_class_and_its_table(manifest, tmp_path):
         assert load(archive.read("manifest.json")) == manifest
         rows = table(archive, "images.csv")
         names = {n for n in archive.namelist() if n.endswith(".png")}
-        probes = {f"probe-cosplay/{row['file_name']}" for row in table(archive, "probe-cosplay/metadata.csv")}
+        probes = {
+            f"probe-cosplay/{row['file_name']}" for row in table(archive, "probe-cosplay/metadata.jsonl")
+        }
         assert len(probes) == 2
         assert {row["file_name"] for row in rows} == names - probes
         assert {(row["split"], row["is_valid"]) for row in rows} == {("train", "False"), ("valid", "True")}
         for folder in counts:
-            for row in table(archive, f"{folder}/metadata.csv"):
+            for row in table(archive, f"{folder}/metadata.jsonl"):
                 data = archive.read(f"{folder}/{row['file_name']}")
                 assert hashlib.sha256(data).hexdigest() == row["sha256"] or row["variant"] != "original"
         assert "excluded" not in " ".join(archive.namelist())
@@ -110,14 +116,42 @@ def test_a_variant_has_the_licence_and_origin_of_its_original(manifest, tmp_path
     images = [one.model_copy(update=said if one.id == "img_disc0" else {}) for one in manifest.images]
     packed(manifest.model_copy(update={"images": images}), tmp_path / "a.zip")
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        for name in ("images.csv", "train/metadata.csv"):
+        for name in ("images.csv", "train/metadata.jsonl"):
             rows = {row["id"]: row for row in table(archive, name)}
             original, variant = rows["img_disc0"], rows["img_disc20"]
             assert (variant["variant"], variant["parent_id"]) == ("invert", "img_disc0")
             shown = said | {"taken_at": "2020-05-06T07:08:09+00:00", "pts": "-512"}
+            if name.endswith(".jsonl"):  # the other side has neither
+                shown = {column: text for column, text in shown.items() if column not in ("pts", "taken_at")}
             for each in (original, variant):
                 assert {column: each[column] for column in shown} == shown
-            assert rows["img_disc1"]["licence"] == rows["img_disc1"]["taken_at"] == ""
+            assert rows["img_disc1"]["licence"] == ""
+
+
+def types_of(rows):
+    """A column's type as Hugging Face guesses it, from the first row that has a value."""
+    columns = {name for row in rows for name in row}
+    return {name: next((type(row[name]) for row in rows if row[name] is not None), None) for name in columns}
+
+
+def test_both_sides_have_the_same_columns_of_the_same_types(manifest, tmp_path):
+    """Hugging Face refuses a data set else: a training side has variants, pages and dates that validation may lack."""
+    frames = {"source": Source.MOVIE, "movie_id": "mov_1", "time_seconds": 1.5, "frame_index": 36}
+    late = {"img_disc11": frames | {"pts": 512}, "img_square14": frames, "img_disc18": frames}
+    images = [one.model_copy(update=late.get(one.id, {})) for one in manifest.images]
+    packed(manifest.model_copy(update={"images": images}), tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        train, valid, probe = (
+            table(archive, f"{folder}/metadata.jsonl") for folder in ("train", "valid", "probe-cosplay")
+        )
+        assert "512" in {row["pts"] for row in table(archive, "images.csv")}
+    assert types_of(train) == types_of(valid)
+    assert types_of(train)["frame_index"] is int
+    assert types_of(train)["parent_id"] is str
+    assert "pts" not in types_of(train)
+    assert train[0]["id"] == "img_disc11", "what shows a column's type comes first"
+    assert all(len({type(row[name]) for row in train} - {type(None)}) == 1 for name in train[0])
+    assert types_of(probe)["time_seconds"] is float
 
 
 def test_the_card_says_which_folder_is_which_split(manifest, tmp_path):

@@ -17,7 +17,7 @@ class ExportDatasetResult(Model):
     dataset_version_id: str
     images: dict[str, int] = Field(description="pictures by folder: train, valid, probe-<name>")
     archive: StoredFile = Field(
-        description="zip: a folder a side with a folder a class and a metadata.csv, images.csv over train and valid, "
+        description="zip: a folder a side with a folder a class and a metadata.jsonl, images.csv over train and valid, "
         "manifest.json"
     )
 
