@@ -79,6 +79,29 @@ def together(images: dict[str, ManifestImage]) -> set[frozenset[str]]:
     return {frozenset(members) for members in scenes.values()}
 
 
+def grey_copies_are_judged_apart(
+    client: Client, reel: Callable[..., Any], version_id: str, before: dict[str, ManifestImage]
+) -> None:
+    """Those of exactly the validation pictures, frames too; and nothing changes its side for them."""
+    wanted = {"dataset": "first", "dataset_version_id": version_id}
+    job = client.wait(client.post("/v1/variants", json=wanted)["id"], timeout=120)
+    assert job["state"] == "succeeded", job
+    options = ("seed=7", f"base_version={version_id}", "grey_probe=true")
+    built = reel(
+        "dataset", "build", "--dataset", "first", *(part for one in options for part in ("--set", one))
+    )
+    manifest = load(client.download(built["manifest"]["url"]))
+    assert {key: one.split for key, one in originals(manifest).items()} == {
+        key: one.split for key, one in before.items()
+    }
+    valid = {one.id: one.source for one in manifest.on(Side.VALID)}
+    grey = [one for one in manifest.on(Side.PROBE) if one.probe == "grey"]
+    assert {one.variant for one in grey} == {Variant.GRAYSCALE}
+    assert Counter(valid[one.parent_id] for one in grey) == Counter(valid.values())
+    assert not {one.parent_id for one in manifest.on(Side.TRAIN)} & set(valid)
+    assert built["certificate"]["certified"], built["certificate"]
+
+
 def test_export_import_build_gives_the_same_dataset(
     up: Callable[[Path], Any],
     client_of: Callable[[Path], Client],
@@ -148,6 +171,8 @@ def test_export_import_build_gives_the_same_dataset(
         assert again["counts"]["refused"] == {"already-there": len(first)}
         assert (again["counts"]["kept"], again["pins"]) == (0, 0)
         assert [(one["id"], one["state"]) for one in client.images(dataset="second")] == before
+
+        grey_copies_are_judged_apart(client, reel, version_id, first)
 
         bad = io.BytesIO()
         with zipfile.ZipFile(bad, "w") as archive:
