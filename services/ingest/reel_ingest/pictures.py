@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
 from reel_ingest.bars import without_bars
 from reel_ingest.connection import Refused
@@ -115,16 +117,23 @@ def load_picture(
             raise  # not about one picture: the whole archive is too large
         return Refusal(str(error.extra["reason"]))
     found = assess(image, checks)
-    inside = without_bars(image)
+    inside, whole = hashes(image)
     return Picture(
         file,
-        phash(image if inside is None else inside),
+        inside,
         width,
         height,
         quality=found.scores,
         refusal=found.reason,
-        phash_with_bars=None if inside is None else phash(image),
+        phash_with_bars=whole,
     )
+
+
+def hashes(image: npt.NDArray[np.uint8]) -> tuple[int, int | None]:
+    """Return the hash of what is inside an RGB picture's bars, and that of the whole picture where it has bars."""
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    inside = without_bars(grey)
+    return (phash(grey), None) if inside is None else (phash(inside), phash(grey))
 
 
 def media_type_of(data: bytes) -> str:

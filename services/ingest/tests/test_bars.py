@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from reel_ingest import bars
 from reel_ingest.bars import without_bars
 from reel_ingest.duplicates import distance
 from reel_ingest.hashing import phash
@@ -86,3 +87,16 @@ def test_nothing_is_cut(image):
 def test_grey_pictures():
     grey = cv2.cvtColor(scene(1), cv2.COLOR_RGB2GRAY)
     assert np.array_equal(without_bars(np.pad(grey, ((20, 20), (0, 0)))), grey)
+
+
+@pytest.mark.parametrize("level", [0, 8, 20, 22, 128, 234, 236, 255])
+@pytest.mark.parametrize("size", [(200, 300), (97, 641), (300, 512), (2, 700), (1, 9)])
+def test_the_outermost_lines_tell_what_all_lines_would(size, level):
+    rng = np.random.default_rng(level)
+    for grain in (1, 6, 14):
+        grey = rng.integers(0, 256, size, dtype=np.uint8)
+        for count in (0, 1, 2, 3, size[0] // 4):
+            lines = rng.integers(0, grain, grey[:count].shape) + level
+            grey[:count] = np.clip(lines, 0, 255)
+            narrow = bars._narrow(grey)
+            assert bars._both_ends(grey) == (bars._bar(narrow), bars._bar(narrow[::-1]))
