@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from reel_ingest import changes
@@ -21,9 +20,10 @@ from reel_ingest.sieve import CONFLICT, EXACT, INVERTED, NEAR, Known, Settlement
 from reel_shared.contracts import Counts, ImageState, QualityChecks, Source, Variant
 from reel_shared.db import locks
 from reel_shared.db.engine import transact
+from reel_shared.db.inserts import insert
 from reel_shared.db.models import Collection, Image, Movie, Takedown
 from reel_shared.errors import Conflict
-from reel_shared.storage import storage
+from reel_shared.leftovers import delete_unneeded
 
 log = structlog.get_logger(__name__)
 Row = dict[str, Any]
@@ -107,7 +107,8 @@ def admit(
 ) -> Mapping[str, Verdict]:
     """Add pictures, each in its state, and return the verdicts by id; movies and collections are the caller's.
 
-    What was taken down while the job ran may have come back to storage behind its take-down: its files go again.
+    What was taken down while the job ran may have come back to storage behind its take-down: its files go again, once
+    the transaction is committed.
 
     Args:
         rows: of all pictures that the job may have stored, those that the sieve refused too.
@@ -131,7 +132,7 @@ def admit(
         raise Conflict("The same pictures are changed over and over meanwhile; run the job again.")
     for name in Counts.model_fields:
         setattr(counts, name, getattr(settlement.counts, name))
-    _delete_files(session, came_back)
+    delete_unneeded(session, came_back)
     return settlement.verdicts
 
 
@@ -141,13 +142,6 @@ def _noting(rows: Iterable[Row], unwanted: Set[str], keys: set[str]) -> Iterator
         if row["sha256"] in unwanted:
             keys.add(row["key"])
         yield row
-
-
-def _delete_files(session: Session, keys: set[str]) -> None:
-    """Delete what no other picture lies in."""
-    live = sa.select(Image.key).where(Image.key.in_(keys), Image.state != ImageState.REMOVED)
-    for key in sorted(keys - set(session.scalars(live))):
-        storage().delete(key)
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -185,11 +179,9 @@ def _insert(session: Session, rows: Sequence[Row], settlement: Settlement) -> li
     wanted = [row for row in rows if row["id"] in settlement.verdicts]
     if not wanted:
         return []
-    images = cast(sa.Table, Image.__table__)
-    postgres = session.get_bind().dialect.name == "postgresql"
-    insert: Any = (postgresql.insert if postgres else sqlite.insert)(images)
     values = [_values(row, settlement.verdicts[row["id"]]) for row in wanted]
-    added = set(session.scalars(insert.on_conflict_do_nothing().returning(images.c.id), values))
+    add = insert(session, Image.__table__).on_conflict_do_nothing().returning(Image.id)
+    added = set(session.scalars(add, values))
     return [row for row in wanted if row["id"] not in added]
 
 

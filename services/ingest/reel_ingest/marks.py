@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from reel_ingest.changes import Edit, chunks
 from reel_shared.contracts import ImageState, Source, Variant
 from reel_shared.contracts.curation import Mark
+from reel_shared.db.inserts import insert
 from reel_shared.db.models import Image, SubjectMark, utcnow
 
 BACKGROUND = "background"
@@ -22,10 +22,9 @@ def write(session: Session, image_ids: Iterable[str], mark: Mark, *, by: str) ->
     rows = [{"image_id": name, "mark": mark, "by": by, "at": utcnow()} for name in sorted(set(image_ids))]
     if not rows:
         return
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(SubjectMark)
-    new = {name: insert.excluded[name] for name in ("mark", "by", "at")}
-    session.execute(insert.on_conflict_do_update(index_elements=[SubjectMark.image_id], set_=new), rows)
+    add = insert(session, SubjectMark)
+    new = {name: add.excluded[name] for name in ("mark", "by", "at")}
+    session.execute(add.on_conflict_do_update(index_elements=[SubjectMark.image_id], set_=new), rows)
 
 
 def remove(session: Session, image_ids: Sequence[str], mark: Mark | None = None) -> None:

@@ -17,6 +17,7 @@ from reel_shared.contracts.curation import TakeDownPicturesRequest
 from reel_shared.db.models import DatasetVersion, Image, Takedown, TrainedModel, utcnow
 from reel_shared.errors import NotFound
 from reel_shared.ids import new_id
+from reel_shared.leftovers import unneeded
 
 TAKEN_DOWN = "taken-down"
 
@@ -72,10 +73,7 @@ def objects(session: Session, image_ids: Sequence[str]) -> tuple[list[str], int]
     """Return the files of pictures and their variants that no other picture lies in, and how many variants."""
     family = sa.or_(Image.id.in_(image_ids), Image.parent_id.in_(image_ids))
     rows = session.execute(sa.select(Image.key, Image.variant).where(family)).all()
-    keys = {row.key for row in rows}
-    live = sa.select(Image.key).where(Image.key.in_(keys), Image.state != ImageState.REMOVED)
-    needed = set(session.scalars(live))
-    return sorted(keys - needed), sum(row.variant != Variant.ORIGINAL for row in rows)
+    return unneeded(session, (row.key for row in rows)), sum(row.variant != Variant.ORIGINAL for row in rows)
 
 
 def look_alikes(session: Session, image_ids: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 
 import structlog
 from sqlalchemy.orm import Session
@@ -19,11 +20,14 @@ from reel_shared.db.engine import transact
 from reel_shared.db.models import DatasetVersion, Takedown
 from reel_shared.errors import NotFound
 from reel_shared.jobs import Outcome
+from reel_shared.object_storage import content_key
 from reel_shared.runner import Context, task
 from reel_shared.storage import storage
 
 log = structlog.get_logger(__name__)
 MANIFEST_BYTES = 2**30
+_ORIGINALS = ("frames", "pictures")
+"""Where jobs store what may come to be an original."""
 
 
 @task(TAKE_DOWN_PICTURES)
@@ -33,7 +37,8 @@ def take_down_pictures(context: Context, request: TakeDownPicturesRequest) -> Ou
     rows = transact(lambda session: _remove(session, request, by=context.job_id))
     by_image = {row.image_id: row.id for row in rows}
     images = sorted(by_image)
-    keys, variants = transact(lambda session: takedowns.objects(session, images))
+    of_rows, variants = transact(lambda session: takedowns.objects(session, images))
+    keys = sorted({*of_rows, *_put_back(rows)})
     for done, key in enumerate(keys, start=1):
         storage().delete(key)
         context.progress(done, len(keys), unit="files", message="deleting files")
@@ -62,6 +67,13 @@ def take_down_pictures(context: Context, request: TakeDownPicturesRequest) -> Ou
 def _remove(session: Session, request: TakeDownPicturesRequest, *, by: str) -> list[Takedown]:
     locks.remove_alone(session)
     return takedowns.remove(session, request, by=by)
+
+
+def _put_back(rows: Iterable[Takedown]) -> Iterator[str]:
+    """Yield the files with these bytes: jobs may have stored them behind an earlier take-down, without a row."""
+    for sha256 in sorted({row.sha256 for row in rows}):
+        for prefix in _ORIGINALS:
+            yield from (found.key for found in storage().list(content_key(prefix, sha256)))
 
 
 def _pictures(version: DatasetVersion) -> set[str]:

@@ -1,0 +1,50 @@
+"""Files that no picture needs any more, and how they go; called by ingest and augment.
+
+A file is named by its content, so that several pictures may lie in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.orm import Session
+
+from reel_shared.contracts import ImageState
+from reel_shared.db.models import Image
+from reel_shared.errors import ReelError
+from reel_shared.storage import storage
+
+log = structlog.get_logger(__name__)
+_CHUNK = 500
+
+
+def unneeded(session: Session, keys: Iterable[str]) -> list[str]:
+    """Return those of these files that no picture lies in, but such as were taken down."""
+    left = sorted(set(keys))
+    needed: set[str] = set()
+    for start in range(0, len(left), _CHUNK):
+        part = left[start : start + _CHUNK]
+        query = sa.select(Image.key).where(Image.key.in_(part), Image.state != ImageState.REMOVED)
+        needed.update(session.scalars(query))
+    return [key for key in left if key not in needed]
+
+
+def delete_unneeded(session: Session, keys: Iterable[str]) -> None:
+    """Delete them when the transaction is committed: storage that is away is waited for, and a lock would wait too.
+
+    What cannot be deleted by then is only logged, for the work is done.
+    """
+    found = unneeded(session, keys)
+    if found:
+        sa.event.listen(session, "after_commit", lambda _session: _delete(found), once=True)
+
+
+def _delete(keys: list[str]) -> None:
+    for done, key in enumerate(keys):
+        try:
+            storage().delete(key)
+        except ReelError as error:
+            log.error("files.left", keys=keys[done:][:100], count=len(keys) - done, reason=str(error))
+            return
