@@ -224,8 +224,10 @@ def _note(
     stock.impossible |= set(kinds) if one.gone or one.too_long else one.impossible
     if one.too_long:
         tally.too_long.add(one.original.id)
-    if one.original.id not in tally.impossible and one.original.source == Source.WEB:
+    if one.original.id not in tally.looked_at and one.original.source == Source.WEB:
         # The inverse of the intensity stands in for others where contrast is low; it is not missed elsewhere.
         tally.skipped.update((one.impossible - {Variant.INTENSITY_INVERT}) & set(kinds))
-    tally.impossible[one.original.id] = sorted(one.impossible)
+    tally.looked_at.add(one.original.id)
+    if not (one.gone or one.too_long):
+        tally.impossible[one.original.id] = sorted(one.impossible)
     tally.rows.extend(records.rows(one, request.seed, job_id))

@@ -167,13 +167,23 @@ def test_running_again_makes_nothing_twice(reel, databases, collect):
     assert sum(third.result["made"].values()) == sum(first.result["made"].values()) / 2
 
 
-def test_two_jobs_at_once_leave_one_set(reel, databases, collect):
+@pytest.mark.parametrize("third", [False, True])
+def test_two_jobs_at_once_leave_one_set_and_no_other_files(reel, databases, collect, third):
     collect("col_1", [photograph(1)])
-    leases = [transact(lambda session, job=submit(): jobs.claim(session, job)) for _ in range(2)]
-    outcomes = [make_variants(Context(lease, time_limit=60), MakeVariantsRequest()) for lease in leases]
-    for lease, outcome in zip(leases, outcomes, strict=True):
+    leases = [transact(lambda session, job=submit(): jobs.claim(session, job)) for _ in range(2 + third)]
+    outcomes = [
+        make_variants(Context(lease, time_limit=60), MakeVariantsRequest(seed=seed))
+        for seed, lease in enumerate(leases[:2])
+    ]
+    for lease, outcome in zip(leases, outcomes, strict=False):
         assert transact(lambda session, a=lease, b=outcome: jobs.succeed(session, a, b)) == "succeeded"
     assert len(rows()) == 7
+    with transaction() as session:
+        made = [jobs.get(session, lease.job_id).result["made"] for lease in leases[:2]]
+    assert [sum(counts.values()) for counts in made] == [6, 0]
+    files = {one.key for one in reel.storage.list("variants/")}
+    named = {row.key for row in rows() if row.parent_id}
+    assert named < files if third else named == files, "a job at work may have found the file standing"
 
 
 def test_the_same_seed_gives_the_same_files(reel, collect):
@@ -361,10 +371,13 @@ def test_what_was_taken_down_before_it_was_opened_is_left_out(reel, collect, mon
         return found
 
     monkeypatch.setattr(tasks, "_stocks", meanwhile)
+    with transaction() as session:
+        session.get(Image, removed).impossible_variants = ["log"]
     job = run()
     assert job.error is None, job.error
     assert (sum(job.result["made"].values()), job.result["refused"]) == (6, {"no-longer-active": 1})
     assert {row.parent_id for row in rows() if row.parent_id} == {stays}
+    assert rows(id=removed)[0].impossible_variants == ["log"], "nothing new was learnt of it"
 
 
 def test_a_file_that_another_picture_lies_in_stays(reel, collect):

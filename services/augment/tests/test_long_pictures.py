@@ -46,13 +46,16 @@ def test_it_is_refused_with_a_reason_and_the_others_get_their_variants(reel, dat
                 Image(
                     id=ids[width], dataset="default", label="kiki", source="web", key=file.key, sha256=file.sha256,
                     media_type=file.media_type, size=file.size, width=width, height=16, phash="0" * 16, job_id=job_id,
+                    impossible_variants=["log"],
                 )
             )  # fmt: skip
         run_id = jobs.submit(session, MAKE_VARIANTS, MakeVariantsRequest(format=format)).id
     run_job(MAKE_VARIANTS, make_variants, run_id)
     with transaction() as session:
         job = jobs.get(session, run_id)
+        learnt = {name: session.get_one(Image, name).impossible_variants for name in ids.values()}
         parents = set(session.scalars(sa.select(Image.parent_id).where(Image.parent_id.is_not(None))))
     assert job.error is None, job.error
     assert (job.result["sources"], job.result["refused"]) == (2, {"too-long": 1})
     assert parents == {ids[64]}
+    assert learnt == {ids[LONGEST[format] + 1]: ["log"], ids[64]: ["intensity-invert"]}
