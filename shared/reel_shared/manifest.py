@@ -35,6 +35,11 @@ _OPTIONAL = (
 """Left out of the JSON where they are empty: most pictures are variants, which have none of them."""
 
 
+def page_of(page_url: str) -> str | None:
+    """Return the web page that a picture was found on, without the part after ``#``; None where it has none."""
+    return page_url.partition("#")[0].strip().rstrip("/") or None
+
+
 class Side(StrEnum):
     """Where a picture lies. Validation holds originals only. A probe set judges apart and never enters training.
     Excluded is what a filter, a pin, the gap or a held-out relative bars; ``reason`` says which."""
@@ -93,8 +98,7 @@ class ManifestImage(Model):
 
     @property
     def page(self) -> str | None:
-        """The web page it was found on, without the part after ``#``; None where it has none."""
-        return self.page_url.partition("#")[0].strip().rstrip("/") or None
+        return page_of(self.page_url)
 
 
 class ManifestPin(Model):

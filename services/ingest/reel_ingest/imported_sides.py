@@ -1,75 +1,129 @@
-"""Pins that hold imported pictures on the sides that they come from; called by the task ``import_dataset``."""
+"""Pins that hold imported pictures on the sides that they come from; called by the task ``import_dataset``.
+
+Pins contradict each other where a group has some on both sides, and then no version can be built. So the groups are
+looked at as a version sees them, over the whole dataset and with the pins that it has.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from reel_shared.db.models import SplitPin
+from reel_shared.contracts import BuildDatasetVersionRequest, ImageState, Variant
+from reel_shared.db.models import Image, SplitPin
+from reel_shared.groups import groups
 from reel_shared.ids import new_id
+from reel_shared.manifest import page_of
 
-Row = dict[str, Any]
+_Scene = tuple[str, int]
 
 
-class Sided(NamedTuple):
-    """A picture's row and the side of the split that it comes from."""
+class _Original(NamedTuple):
+    """An active original, as ``reel_shared.groups`` looks at it."""
 
-    row: Row
-    side: str
+    id: str
+    movie_id: str | None
+    number: int | None
+    time_seconds: float | None
+    page_url: str
+    sha256: str
+    phash: str
+    phash_with_bars: str | None
 
     @property
-    def scene(self) -> tuple[str, int] | None:
-        movie_id, scene = self.row["movie_id"], self.row["scene"]
-        return None if movie_id is None or scene is None else (movie_id, scene)
+    def of_film(self) -> _Scene | None:
+        return None if self.movie_id is None or self.number is None else (self.movie_id, self.number)
 
     @property
-    def group(self) -> object:
-        """What must stay together with it: its scene, or the pictures of its page."""
-        page = self.row["page_url"].partition("#")[0].strip().rstrip("/")
-        return self.scene or page or self.row["id"]
+    def scene(self) -> str | None:
+        return None if self.of_film is None else f"{self.movie_id}:{self.number}"
+
+    @property
+    def page(self) -> str | None:
+        return page_of(self.page_url)
 
 
-def torn(pictures: Iterable[Sided]) -> set[object]:
-    """Return the groups that have pictures on more than one side."""
-    first: dict[object, str] = {}
-    return {one.group for one in pictures if first.setdefault(one.group, one.side) != one.side}
+class _Pins:
+    """The pins that a dataset has."""
+
+    def __init__(self, session: Session, dataset: str) -> None:
+        self.scenes: dict[_Scene, str] = {}
+        self._pictures: dict[str, str] = {}
+        self._stretches: defaultdict[str, list[tuple[float, float, str]]] = defaultdict(list)
+        columns = (SplitPin.side, SplitPin.image_id, SplitPin.movie_id, SplitPin.scene)
+        times = (SplitPin.start_seconds, SplitPin.end_seconds)
+        for side, image_id, movie_id, scene, start, end in session.execute(
+            sa.select(*columns, *times).where(SplitPin.dataset == dataset)
+        ):
+            if image_id is not None:
+                self._pictures[image_id] = side
+            elif movie_id is not None and scene is not None:
+                self.scenes[movie_id, scene] = side
+            elif movie_id is not None and start is not None and end is not None:
+                self._stretches[movie_id].append((start, end, side))
+
+    def sides(self, one: _Original) -> Iterator[str]:
+        """Yield where a picture is pinned to."""
+        if one.id in self._pictures:
+            yield self._pictures[one.id]
+        if one.of_film is not None and one.of_film in self.scenes:
+            yield self.scenes[one.of_film]
+        if one.movie_id is not None and one.time_seconds is not None:
+            for start, end, side in self._stretches.get(one.movie_id, ()):
+                if start <= one.time_seconds < end:
+                    yield side
 
 
-def write_pins(session: Session, pictures: list[Sided], *, dataset: str, by: str) -> tuple[int, int]:
+def write_pins(session: Session, sides: Mapping[str, str], *, dataset: str, by: str) -> tuple[int, int]:
     """Pin every scene, and every picture that has none; returns how many pins are new, and the torn groups.
 
-    A torn group is not pinned, for its pins would contradict each other. A scene that is pinned already stays there.
+    A torn group is one with pictures, or pins, on more than one side: it gets no pin. A scene that is pinned already
+    stays there.
+
+    Args:
+        sides: of the pictures that were imported, by id.
     """
-    held = _pinned_scenes(session, dataset)
-    apart = torn(pictures)
-    values: list[dict[str, Any]] = []
-    for one in pictures:
-        if one.group in apart or one.scene in held:
+    originals, pins = _originals(session, dataset), _Pins(session, dataset)
+    names = groups(originals, near_distance=BuildDatasetVersionRequest().near_distance)
+    met: defaultdict[int, set[str]] = defaultdict(set)
+    for name, one in zip(names, originals, strict=True):
+        met[name].update(pins.sides(one), [sides[one.id]] if one.id in sides else [])
+    torn, values = set[int](), []
+    for name, one in zip(names, originals, strict=True):
+        if one.id not in sides:
             continue
-        movie_id, scene = one.scene or (None, None)
-        if one.scene is not None:
-            held.add(one.scene)
-        values.append(
-            {
-                "id": new_id("pin"),
-                "dataset": dataset,
-                "side": one.side,
-                "movie_id": movie_id,
-                "scene": scene,
-                "image_id": one.row["id"] if one.scene is None else None,
-                "by": by,
-            }
-        )
+        if len(met[name]) > 1:
+            torn.add(name)
+        elif one.of_film is None or one.of_film not in pins.scenes:
+            values.append(_pin(one, sides[one.id], dataset=dataset, by=by))
+            if one.of_film is not None:
+                pins.scenes[one.of_film] = sides[one.id]
     if values:
         session.execute(sa.insert(SplitPin), values)
-    return len(values), len(apart)
+    return len(values), len(torn)
 
 
-def _pinned_scenes(session: Session, dataset: str) -> set[tuple[str, int] | None]:
-    query = sa.select(SplitPin.movie_id, SplitPin.scene).where(
-        SplitPin.dataset == dataset, SplitPin.scene.is_not(None)
+def _pin(one: _Original, side: str, *, dataset: str, by: str) -> dict[str, Any]:
+    movie_id, scene = one.of_film or (None, None)
+    return {
+        "id": new_id("pin"),
+        "dataset": dataset,
+        "side": side,
+        "movie_id": movie_id,
+        "scene": scene,
+        "image_id": one.id if one.of_film is None else None,
+        "by": by,
+    }
+
+
+def _originals(session: Session, dataset: str) -> list[_Original]:
+    columns = (Image.id, Image.movie_id, Image.scene, Image.time_seconds, Image.page_url, Image.sha256)
+    hashes = (Image.phash, Image.phash_with_bars)
+    query = sa.select(*columns, *hashes).where(
+        Image.dataset == dataset, Image.variant == Variant.ORIGINAL, Image.state == ImageState.ACTIVE
     )
-    return {(row.movie_id, row.scene) for row in session.execute(query)}
+    return [_Original(*row) for row in session.execute(query.order_by(Image.id))]

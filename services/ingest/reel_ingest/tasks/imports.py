@@ -13,7 +13,7 @@ from reel_ingest import admission, ledger
 from reel_ingest.connection import Refused
 from reel_ingest.duplicates import distance
 from reel_ingest.imported_films import film_ids, film_of, write_films
-from reel_ingest.imported_sides import Sided, write_pins
+from reel_ingest.imported_sides import write_pins
 from reel_ingest.imports.plan import Entry, Plan, plan_import
 from reel_ingest.ledger import Ledger, Row
 from reel_ingest.pictures import Picture
@@ -221,13 +221,13 @@ class _Import:
         result.classes = _counted(row["label"] for _, row in kept)
         result.sides = _counted(self._place(member) for member, _ in kept)
         if request.keep_sides:
-            sided = [Sided(row, side) for member, row in kept if (side := self._entries[member].side)]
-            result.pins, torn = write_pins(session, sided, dataset=request.dataset, by=job_id)
+            sides = {row["id"]: side for member, row in kept if (side := self._entries[member].side)}
+            result.pins, torn = write_pins(session, sides, dataset=request.dataset, by=job_id)
             if torn:
                 result.notes = [
                     *self._plan.notes,
-                    f"{torn} scenes or web pages have pictures on both sides; they are not pinned, and the next "
-                    "version puts each of them on one side.",
+                    f"{torn} groups of pictures that hang together by scene, web page or likeness would lie on both "
+                    "sides; they are not pinned, and the next version puts each of them on one side.",
                 ]
 
     def _place(self, member: str) -> str:
