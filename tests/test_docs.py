@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from reel_ingest.imports.plan import MISSING, NO_CLASS
+from reel_ingest.sieve import TAKEN_DOWN
+from reel_ingest.tasks.imports import ALREADY_THERE, WRONG_HASH
+from reel_ingest.tasks.web_pictures import OVER_LIMIT
 from reel_shared import errors
 from reel_shared.client import PATHS, Client
 from reel_shared.contracts import KINDS, PART_KINDS, Kind, QualityChecks
@@ -121,6 +125,18 @@ def test_every_job_kind_is_documented_with_its_fields(kind: Kind) -> None:
 def test_every_quality_check_is_documented_with_its_threshold() -> None:
     wanted = {name: shown(value) for name, value in QualityChecks()}
     assert {name: cells[0] for name, cells in rows("## Quality checks").items()} == wanted
+
+
+def test_every_reason_of_a_refused_candidate_is_documented_and_no_other() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "services/ingest/reel_ingest").rglob("*.py"))
+    reasons = set(re.findall(r'\bRefus(?:ed|al)\(\s*"([a-z-]+)"', code)) | {"http-<status>"}
+    reasons |= {TAKEN_DOWN, OVER_LIMIT, ALREADY_THERE, WRONG_HASH, MISSING, NO_CLASS}
+    refused, _, rejected = (
+        section("## Problem codes").partition("`counts.refused`")[2].partition("`counts.rejected`")
+    )
+    named = set(SPAN.findall(refused)) - {"bad-picture", "min_side", "max_side", "._-"}
+    assert named == reasons
+    assert set(SPAN.findall(rejected)) == {name.replace("_", "-") for name in QualityChecks.model_fields}
 
 
 def test_no_job_kind_is_documented_that_does_not_exist() -> None:
