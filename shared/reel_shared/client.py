@@ -243,6 +243,10 @@ class Client(Calls):
     def unpin_split(self, pin_id: str) -> None:
         self._json("DELETE", f"/v1/split-pins/{pin_id}")
 
+    def unpin_import(self, job_id: str) -> int:
+        """Take away every pin that an import has set; returns how many."""
+        return int(self._json("DELETE", "/v1/split-pins", params={"job_id": job_id})["removed"])
+
     def diff_versions(self, dataset_version_id: str, *, base: str) -> JsonObject:
         """Return ``contracts.VersionDiff`` from ``base`` to the version."""
         return self.get(f"/v1/dataset-versions/{dataset_version_id}/diff", params={"base": base})

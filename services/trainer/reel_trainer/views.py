@@ -56,8 +56,12 @@ class SplitPinView(BaseModel):
     start_seconds: float | None
     end_seconds: float | None
     image_id: str | None
-    by: str = Field(description="the API key that set it")
+    by: str = Field(description="the API key that set it, or the job that imported it")
     created_at: AwareDatetime
+
+
+class RemovedPins(BaseModel):
+    removed: int
 
 
 class RecipeView(Recipe):

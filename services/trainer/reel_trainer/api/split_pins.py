@@ -17,7 +17,7 @@ from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.idempotency import once
 from reel_shared.web.pagination import Cursor, Limit, listing
 from reel_shared.web.schemas import Page
-from reel_trainer.views import SplitPinView, pin_view
+from reel_trainer.views import RemovedPins, SplitPinView, pin_view
 
 router = APIRouter(tags=["split pins"])
 
@@ -56,6 +56,14 @@ def list_split_pins(
     with reading() as session:
         query = sa.select(SplitPin).filter_by(**wanted.filters)
         return JSONResponse(wanted.page(session, query, SplitPin, pin_view))
+
+
+@router.delete("/v1/split-pins", response_model=RemovedPins)
+def delete_split_pins(job_id: str, _principal: Submitter) -> RemovedPins:
+    """Take away every pin that an import has set; dataset versions that stand keep their sides."""
+    with transaction() as session:
+        gone = session.execute(sa.delete(SplitPin).where(SplitPin.by == job_id).returning(SplitPin.id))
+        return RemovedPins(removed=len(gone.all()))
 
 
 @router.delete("/v1/split-pins/{pin_id}", status_code=204)
