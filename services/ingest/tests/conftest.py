@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import threading
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +14,8 @@ import av
 import cv2
 import numpy as np
 import pytest
+import sqlalchemy as sa
+from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
 from reel_shared import jobs
@@ -195,6 +199,45 @@ def add(reel_database) -> Callable[..., str]:
                 values |= {"movie_id": movie, "source": "movie"}
             session.add(Image(id=f"img_{name}", **values))
         return f"img_{name}"
+
+    return make
+
+
+@pytest.fixture
+def rows(reel_database) -> Callable[..., list]:
+    """The rows of a table, pictures unless said, in the order of their ids: ``rows(Job, state="failed")``."""
+
+    def read(model=Image, **filters):
+        with transaction() as session:
+            return list(session.scalars(sa.select(model).filter_by(**filters).order_by(model.id)))
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., bytes]:
+    """Coarse coloured blocks as a file; another seed is no near copy."""
+
+    def make(seed, form="PNG", size=(200, 300)):
+        coarse = np.random.default_rng(seed).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        blocks = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_NEAREST)
+        Pillow.fromarray(blocks).save(buffer, form)
+        return buffer.getvalue()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def zipped() -> Callable[[dict[str, bytes | str]], bytes]:
+    """Files by their names as a zip."""
+
+    def make(members):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as file:
+            for name, data in members.items():
+                file.writestr(name, data)
+        return buffer.getvalue()
 
     return make
 

@@ -6,13 +6,9 @@ import base64
 import io
 import json
 import time
-import zipfile
 from urllib.parse import parse_qs, urlsplit
 
-import cv2
-import numpy as np
 import pytest
-import sqlalchemy as sa
 from PIL import Image as Pillow
 from PIL import ImageOps
 
@@ -20,34 +16,14 @@ from reel_ingest import tasks
 from reel_shared import jobs, runner
 from reel_shared.contracts import COLLECT_PICTURES, CollectPicturesRequest
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import Collection, Image, Job
+from reel_shared.db.models import Collection, Job
 from reel_shared.runner import run_job
 from reel_shared.s3 import connect
 
 pytestmark = pytest.mark.servers
 
 
-def rows(model=Image, **filters):
-    with transaction() as session:
-        return list(session.scalars(sa.select(model).filter_by(**filters).order_by(model.id)))
-
-
-def picture(seed, form="PNG", size=(200, 300)):
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 9, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Pillow.fromarray(cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_NEAREST)).save(buffer, form)
-    return buffer.getvalue()
-
-
-def zipped(**members):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for name, data in members.items():
-            file.writestr(f"{name}.png", data)
-    return buffer.getvalue()
-
-
-def test_openverse_pictures_keep_their_licences(client, run, reel, databases, server):
+def test_openverse_pictures_keep_their_licences(client, run, reel, databases, server, rows, picture):
     pictures = {
         "/1.png": picture(1),
         "/2.jpg": picture(2, "JPEG"),
@@ -99,7 +75,7 @@ def test_openverse_pictures_keep_their_licences(client, run, reel, databases, se
     assert [job.request["collection_id"] for job in follow_up] == [collection.id]
 
 
-def test_a_private_address_is_refused_by_default(submit, server):
+def test_a_private_address_is_refused_by_default(submit, server, picture):
     server.pages["/1.png"] = lambda h: h.answer(body=picture(1))
     request = CollectPicturesRequest(label="kiki", provider="urls", urls=[server.url("/1.png")])
     job = submit(COLLECT_PICTURES, request)
@@ -122,12 +98,18 @@ def test_the_progress_of_a_list_is_out_of_its_length(reel, monkeypatch, limit, t
     assert told == [*[(done, total) for done in range(1, total + 1)], (total, total)]
 
 
-def given(provider, reel, count):
+@pytest.fixture
+def given(reel, zipped):
+    """Put so many files that are no pictures where a provider finds them; gives what to ask it for."""
+    return lambda provider, count: _given(provider, count, reel, zipped)
+
+
+def _given(provider, count, reel, zipped):
     """A request's fields that give so many things that are no pictures."""
     if provider == "urls":
         return {"urls": [f"http://127.0.0.1:1/{i}.png" for i in range(count)]}
     if provider == "zip":
-        content = zipped(**{f"{i:05d}": b"no picture" for i in range(count)})
+        content = zipped({f"{i:05d}.png": b"no picture" for i in range(count)})
         reel.storage.put_at("uploads/many.zip", content, "application/zip")
         return {"key": "uploads/many.zip"}
     for i in range(count):
@@ -136,8 +118,8 @@ def given(provider, reel, count):
 
 
 @pytest.mark.parametrize("provider", ["urls", "zip", "folder"])
-def test_what_is_given_is_taken_whole_or_counted(submit, reel, provider):
-    fields = {"label": "kiki", "provider": provider, "augment": False, **given(provider, reel, 230)}
+def test_what_is_given_is_taken_whole_or_counted(submit, reel, provider, rows, given):
+    fields = {"label": "kiki", "provider": provider, "augment": False, **given(provider, 230)}
     reason = "private-address" if provider == "urls" else "not-a-picture"
     whole = submit(COLLECT_PICTURES, CollectPicturesRequest(**fields)).result
     assert (whole["counts"]["seen"], whole["counts"]["refused"]) == (230, {reason: 230})
@@ -151,8 +133,8 @@ def test_what_is_given_is_taken_whole_or_counted(submit, reel, provider):
     assert collection.counts == part.result["counts"]
 
 
-def test_a_zip_comes_in_by_form(client, run):
-    content = zipped(a=picture(1), b=picture(2), c=b"no picture")
+def test_a_zip_comes_in_by_form(client, run, rows, picture, zipped):
+    content = zipped({"a.png": picture(1), "b.png": picture(2), "c.png": b"no picture"})
     form = {"label": "kiki", "provider": "zip", "licence": "CC0 1.0", "augment": "false"}
     answer = client.post("/v1/web-collections", data=form, files={"file": ("pictures.zip", content)})
     assert answer.status_code == 202, answer.text
@@ -163,7 +145,7 @@ def test_a_zip_comes_in_by_form(client, run):
     assert [job.kind for job in rows(Job)] == [COLLECT_PICTURES.name]
 
 
-def test_a_folder_in_storage(submit, reel):
+def test_a_folder_in_storage(submit, reel, picture):
     for i in range(3):
         reel.storage.put_at(f"drop/kiki/{i}.png", picture(i), "image/png")
     reel.storage.put_at("drop/kiki-2/9.png", picture(9), "image/png")
@@ -176,7 +158,7 @@ def test_a_folder_in_storage(submit, reel):
     assert result["licences"] == {"unknown": 3}
 
 
-def test_a_name_that_is_no_key_is_refused_alone(submit, reel, s3, bucket):
+def test_a_name_that_is_no_key_is_refused_alone(submit, reel, s3, bucket, picture):
     reel.storage.put_at("drop/kiki/1.png", picture(1), "image/png")
     data = picture(2)
     connect(reel.settings.s3, s3.endpoint).put_object(
@@ -187,7 +169,7 @@ def test_a_name_that_is_no_key_is_refused_alone(submit, reel, s3, bucket):
     assert (counts["kept"], counts["refused"]) == (1, {"bad-name": 1})
 
 
-def test_a_folder_with_nothing_in_it_fails_with_a_sentence(submit, reel):
+def test_a_folder_with_nothing_in_it_fails_with_a_sentence(submit, reel, picture):
     reel.storage.put_at("drop/kiki-2/9.png", picture(9), "image/png")
     job = submit(
         COLLECT_PICTURES, CollectPicturesRequest(label="kiki", provider="folder", folder="drop/kiki")
@@ -197,7 +179,7 @@ def test_a_folder_with_nothing_in_it_fails_with_a_sentence(submit, reel):
 
 
 @pytest.mark.parametrize("bars_first", [False, True])
-def test_copies_with_bars_negatives_and_other_labels(submit, reel, bars_first):
+def test_copies_with_bars_negatives_and_other_labels(submit, reel, bars_first, rows, picture):
     plain = Pillow.open(io.BytesIO(picture(1)))
     barred = Pillow.new("RGB", (300, 280))
     barred.paste(plain, (0, 40))
@@ -223,7 +205,7 @@ def test_copies_with_bars_negatives_and_other_labels(submit, reel, bars_first):
     assert rows(state="active") == []
 
 
-def test_what_timed_out_is_fetched_again_alone(client, run, reel, server):
+def test_what_timed_out_is_fetched_again_alone(client, run, reel, server, rows, picture):
     slow = iter([True])
 
     def picture_page(handler, data):
@@ -259,10 +241,8 @@ def cursor(content):
     return base64.urlsafe_b64encode(content if isinstance(content, bytes) else json.dumps(content).encode())
 
 
-def test_refusals_are_listed_page_by_page_and_foreign_cursors_refused(client, submit, reel):
-    request = CollectPicturesRequest(
-        label="kiki", provider="folder", **given("folder", reel, 5), augment=False
-    )
+def test_refusals_are_listed_page_by_page_and_foreign_cursors_refused(client, submit, reel, given):
+    request = CollectPicturesRequest(label="kiki", provider="folder", **given("folder", 5), augment=False)
     name = submit(COLLECT_PICTURES, request).result["collection_id"]
     path = f"/v1/web-collections/{name}/refusals"
     first = client.get(path, params={"limit": 3}).json()

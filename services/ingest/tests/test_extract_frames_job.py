@@ -6,7 +6,6 @@ import io
 from dataclasses import replace
 
 import pytest
-import sqlalchemy as sa
 from PIL import Image as Pillow
 
 from reel_ingest import frames, packets, tasks
@@ -15,7 +14,7 @@ from reel_ingest.frame_records import read_range, write_range
 from reel_shared import jobs
 from reel_shared.contracts import EXTRACT_FRAMES, ExtractFramesRequest, FrameChecks
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import Image, Job, Movie, Takedown
+from reel_shared.db.models import Job, Movie, Takedown
 from reel_shared.errors import Corrupt, NotFound
 from reel_shared.object_storage import Storage
 from reel_shared.runner import run_job
@@ -23,12 +22,7 @@ from reel_shared.runner import run_job
 pytestmark = pytest.mark.servers
 
 
-def rows(model=Image, **filters):
-    with transaction() as session:
-        return list(session.scalars(sa.select(model).filter_by(**filters).order_by(model.id)))
-
-
-def test_a_film_goes_from_upload_to_frames(client, run, reel, databases, bordered):
+def test_a_film_goes_from_upload_to_frames(client, run, reel, databases, bordered, rows):
     form = {"label": "kiki", "title": "The Film", "every_frames": "12", "metadata": '{"batch": "spring"}'}
     answer = client.post("/v1/movies", data=form, files={"file": ("film.mp4", bordered.read_bytes())})
     assert answer.status_code == 202, answer.text
@@ -65,7 +59,7 @@ def test_a_film_goes_from_upload_to_frames(client, run, reel, databases, bordere
         assert stored.size == (image.width, image.height) == (160, 72)
 
 
-def test_the_same_film_again_adds_duplicates_only(submit, reel, bordered):
+def test_the_same_film_again_adds_duplicates_only(submit, reel, bordered, rows):
     key = reel.storage.put_file("movies", bordered, "video/mp4", ".mp4").key
     request = ExtractFramesRequest(label="kiki", key=key, every_frames=24)
     first = submit(EXTRACT_FRAMES, request).result["counts"]
@@ -79,7 +73,7 @@ def test_the_same_film_again_adds_duplicates_only(submit, reel, bordered):
         assert (image.state_reason, image.duplicate_of) == ("exact-duplicate", first_frames[image.sha256])
 
 
-def test_crop_and_size_as_asked(submit, reel, bordered):
+def test_crop_and_size_as_asked(submit, reel, bordered, rows):
     key = reel.storage.put_file("movies", bordered, "video/mp4", ".mp4").key
     # The ball is cut off, and the backdrop behind it has no edge.
     request = ExtractFramesRequest(
@@ -96,7 +90,7 @@ def test_crop_and_size_as_asked(submit, reel, bordered):
     assert {(image.width, image.height) for image in rows()} == {(60, 60)}
 
 
-def test_no_film_fails_for_good_with_a_reason(submit, reel):
+def test_no_film_fails_for_good_with_a_reason(submit, reel, rows):
     key = reel.storage.put_bytes("movies", b"not a film" * 100, "video/mp4", ".mp4").key
     job = submit(EXTRACT_FRAMES, ExtractFramesRequest(label="kiki", key=key))
     assert (job.state, job.attempt) == ("failed", 1)
@@ -106,7 +100,7 @@ def test_no_film_fails_for_good_with_a_reason(submit, reel):
     assert rows() == rows(Movie) == []
 
 
-def test_a_canceled_film_leaves_no_rows(reel, bordered):
+def test_a_canceled_film_leaves_no_rows(reel, bordered, rows):
     key = reel.storage.put_file("movies", bordered, "video/mp4", ".mp4").key
     with transaction() as session:
         job_id = jobs.submit(session, EXTRACT_FRAMES, ExtractFramesRequest(label="kiki", key=key)).id
@@ -129,22 +123,27 @@ def key(reel, film) -> str:
     return reel.storage.put_file("movies", film("numbered.mp4"), "video/mp4", ".mp4").key
 
 
-def extract(submit, key, dataset, **wish):
+@pytest.fixture
+def extract(submit, key, rows):
     """Extract into a dataset of its own; gives the job and what it stored, frame by frame."""
-    request = ExtractFramesRequest(dataset=dataset, label="kiki", key=key, **wish)
-    job = submit(EXTRACT_FRAMES, request)
-    assert job.error is None
-    images = sorted(rows(job_id=job.id), key=lambda image: image.frame_index)
-    fields = ("sha256", "pts", "time_seconds", "scene", "frame_index", "state", "phash", "quality")
-    return job, [[getattr(image, name) for name in fields] for image in images]
+
+    def do(dataset, **wish):
+        request = ExtractFramesRequest(dataset=dataset, label="kiki", key=key, **wish)
+        job = submit(EXTRACT_FRAMES, request)
+        assert job.error is None
+        images = sorted(rows(job_id=job.id), key=lambda image: image.frame_index)
+        fields = ("sha256", "pts", "time_seconds", "scene", "frame_index", "state", "phash", "quality")
+        return job, [[getattr(image, name) for name in fields] for image in images]
+
+    return do
 
 
 @pytest.mark.parametrize(
     "wish", [{"every_frames": 5}, {"every_seconds": 0.4, "start_seconds": 0.9, "end_seconds": 3.3}]
 )
-def test_a_film_in_ranges_gives_the_same_rows_as_in_one_pass(submit, key, databases, wish):
-    whole, expected = extract(submit, key, "whole", parts=1, **wish)
-    cut, found = extract(submit, key, "cut", parts=4, **wish)
+def test_a_film_in_ranges_gives_the_same_rows_as_in_one_pass(databases, wish, rows, extract):
+    whole, expected = extract("whole", parts=1, **wish)
+    cut, found = extract("cut", parts=4, **wish)
     assert found == expected
     assert len(found) > 5
     assert (whole.result["parts"], cut.result["parts"]) == (1, 4)
@@ -159,28 +158,28 @@ def test_a_film_in_ranges_gives_the_same_rows_as_in_one_pass(submit, key, databa
     assert rows(Job, parent_id=whole.id) == []
 
 
-def test_a_short_film_is_one_job(submit, key):
-    job, _ = extract(submit, key, "short")
+def test_a_short_film_is_one_job(rows, extract):
+    job, _ = extract("short")
     assert (job.result["parts"], rows(Job, parent_id=job.id)) == (1, [])
 
 
-def test_frames_by_scene_in_one_part_whatever_is_wished(submit, key):
-    job, found = extract(submit, key, "scenes", per_scene=2, parts=3)
+def test_frames_by_scene_in_one_part_whatever_is_wished(extract):
+    job, found = extract("scenes", per_scene=2, parts=3)
     assert [scene for _, _, _, scene, *_ in found] == [0, 0, 1, 1, 2, 2, 3, 3]
     assert job.result["parts"] == 1
     assert job.result["notes"] == ["The film was cut into 1, not 3, because frames are chosen by scene."]
 
 
-def test_fast_mode_says_how_far_off_its_frames_are(submit, key):
-    exact, _ = extract(submit, key, "exact", every_frames=7)
-    fast, _ = extract(submit, key, "fast", every_frames=7, mode="fast", parts=2)
+def test_fast_mode_says_how_far_off_its_frames_are(extract):
+    exact, _ = extract("exact", every_frames=7)
+    fast, _ = extract("fast", every_frames=7, mode="fast", parts=2)
     assert (exact.result["mode"], exact.result["largest_shift_seconds"]) == ("exact", 0.0)
     assert (fast.result["mode"], fast.result["parts"]) == ("fast", 2)
     assert abs(fast.result["largest_shift_seconds"]) <= 3 / 24
 
 
-def test_a_film_that_is_not_what_its_packets_say_is_decoded_in_one_part(submit, key, monkeypatch):
-    _, expected = extract(submit, key, "truth", every_frames=5)
+def test_a_film_that_is_not_what_its_packets_say_is_decoded_in_one_part(monkeypatch, rows, extract):
+    _, expected = extract("truth", every_frames=5)
     real = packets.read_table
 
     def lies(container, stream):
@@ -190,7 +189,7 @@ def test_a_film_that_is_not_what_its_packets_say_is_decoded_in_one_part(submit, 
         return replace(table, shown=shown)
 
     monkeypatch.setattr("reel_ingest.decoding.read_table", lies)
-    job, found = extract(submit, key, "lies", every_frames=5, parts=3)
+    job, found = extract("lies", every_frames=5, parts=3)
     assert found == expected
     assert job.result["parts"] == 1
     assert job.result["notes"] == [
@@ -200,7 +199,7 @@ def test_a_film_that_is_not_what_its_packets_say_is_decoded_in_one_part(submit, 
     assert {part.state for part in rows(Job, parent_id=job.id)} <= {"succeeded", "failed", "canceled"}
 
 
-def test_the_film_is_downloaded_once_for_all_its_ranges(submit, key, monkeypatch):
+def test_the_film_is_downloaded_once_for_all_its_ranges(key, monkeypatch, extract):
     asked, real = [], Storage.get_file
 
     def get_file(self, wanted, *args, **options):
@@ -208,13 +207,13 @@ def test_the_film_is_downloaded_once_for_all_its_ranges(submit, key, monkeypatch
         return real(self, wanted, *args, **options)
 
     monkeypatch.setattr(Storage, "get_file", get_file)
-    extract(submit, key, "once", every_frames=5, parts=4)
+    extract("once", every_frames=5, parts=4)
     assert asked.count(key) == 1
     assert len(asked) == 5, "and the record of each range"
 
 
-def test_a_frame_that_was_taken_down_is_not_stored_again(submit, key, reel):
-    _, before = extract(submit, key, "before", every_frames=24)
+def test_a_frame_that_was_taken_down_is_not_stored_again(reel, rows, extract):
+    _, before = extract("before", every_frames=24)
     gone = rows(dataset="before", frame_index=24)[0]
     with transaction() as session:
         session.add(
@@ -223,7 +222,7 @@ def test_a_frame_that_was_taken_down_is_not_stored_again(submit, key, reel):
             )
         )
     reel.storage.delete(gone.key)
-    job, after = extract(submit, key, "after", every_frames=24)
+    job, after = extract("after", every_frames=24)
     assert after == [row for row in before if row[4] != 24]
     assert job.result["counts"]["refused"] == {"taken-down": 1}
     assert not reel.storage.exists(gone.key)

@@ -10,8 +10,6 @@ import time
 import zipfile
 from collections import Counter
 
-import cv2
-import numpy as np
 import pytest
 import sqlalchemy as sa
 from PIL import Image as Pillow
@@ -34,28 +32,8 @@ from reel_shared.runner import run_job
 pytestmark = pytest.mark.servers
 
 
-def rows(model=Image, **filters):
-    with transaction() as session:
-        return list(session.scalars(sa.select(model).filter_by(**filters).order_by(model.id)))
-
-
-def picture(seed, form="PNG"):
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 9, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Pillow.fromarray(cv2.resize(coarse, (300, 200), interpolation=cv2.INTER_NEAREST)).save(buffer, form)
-    return buffer.getvalue()
-
-
-def zipped(members):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for name, data in members.items():
-            file.writestr(name, data)
-    return buffer.getvalue()
-
-
 @pytest.fixture
-def imported(reel, submit):
+def imported(reel, submit, zipped):
     """Store a zip of these members and import it; gives the job's row."""
 
     def do(members, **fields):
@@ -68,19 +46,22 @@ def imported(reel, submit):
     return do
 
 
-SIDES = {
-    "pets/train/Kiki/1.png": picture(1),
-    "pets/train/Kiki/2.jpg": picture(2, "JPEG"),
-    "pets/train/Mulan/3.png": picture(3),
-    "pets/val/Kiki/4.png": picture(4),
-    "pets/val/Mulan/5.png": picture(5),
-    "pets/probe-cosplay/Mulan/6.png": picture(6),
-    "pets/README.txt": b"hello",
-}
+@pytest.fixture
+def sides_of_pets(picture):
+    """Folders of sides and classes with a picture each."""
+    return {
+        "pets/train/Kiki/1.png": picture(1),
+        "pets/train/Kiki/2.jpg": picture(2, "JPEG"),
+        "pets/train/Mulan/3.png": picture(3),
+        "pets/val/Kiki/4.png": picture(4),
+        "pets/val/Mulan/5.png": picture(5),
+        "pets/probe-cosplay/Mulan/6.png": picture(6),
+        "pets/README.txt": b"hello",
+    }
 
 
-def test_folders_of_sides_come_in_with_pins(imported, reel, databases):
-    result = imported(SIDES, licence="CC0 1.0").result
+def test_folders_of_sides_come_in_with_pins(imported, reel, databases, rows, picture, sides_of_pets):
+    result = imported(sides_of_pets, licence="CC0 1.0").result
     assert result["counts"]["kept"] == result["counts"]["seen"] == 6
     assert result["classes"] == {"kiki": 3, "mulan": 3}
     assert result["sides"] == {"probe-cosplay": 1, "train": 3, "valid": 2}
@@ -88,7 +69,7 @@ def test_folders_of_sides_come_in_with_pins(imported, reel, databases):
     assert (result["own_export"], result["movie_ids"], result["licences"]) == (False, [], {"CC0 1.0": 6})
     images = rows(state="active")
     assert {i.sha256 for i in images} == {
-        hashlib.sha256(d).hexdigest() for n, d in SIDES.items() if "R" not in n
+        hashlib.sha256(d).hexdigest() for n, d in sides_of_pets.items() if "R" not in n
     }
     assert {(i.source, i.style, i.provider, i.licence, i.url) for i in images} == {
         ("web", "imported", "import", "CC0 1.0", "")
@@ -107,7 +88,7 @@ def test_folders_of_sides_come_in_with_pins(imported, reel, databases):
     assert follow_up.request["collection_id"] == collection.id
 
 
-def test_two_imports_of_one_film_at_once(imported, databases):
+def test_two_imports_of_one_film_at_once(imported, databases, rows, picture):
     table = "file_name,movie,scene\n{0},Kiki,{1}\n"
     first = {"kiki/1.png": picture(1), "images.csv": table.format("kiki/1.png", 0).encode()}
     second = {"kiki/2.png": picture(2), "images.csv": table.format("kiki/2.png", 1).encode()}
@@ -135,14 +116,14 @@ def test_two_imports_of_one_film_at_once(imported, databases):
     assert [(one.id, one.scenes) for one in rows(Movie)] == [(movie_id, 2)]
 
 
-def test_the_same_zip_twice_adds_nothing(imported):
-    assert imported(SIDES).result["counts"]["kept"] == 6
+def test_the_same_zip_twice_adds_nothing(imported, rows, sides_of_pets):
+    assert imported(sides_of_pets).result["counts"]["kept"] == 6
     before = (
         [(i.id, i.state) for i in rows()],
         [p.id for p in rows(SplitPin)],
         [c.id for c in rows(Collection)],
     )
-    again = imported(SIDES).result
+    again = imported(sides_of_pets).result
     assert again["counts"] == {
         "seen": 6, "kept": 0, "exact_duplicates": 0, "near_duplicates": 0, "conflicts": 0, "rejected": {},
         "refused": {"already-there": 6},
@@ -153,7 +134,7 @@ def test_the_same_zip_twice_adds_nothing(imported):
     assert len(rows(Job, kind="augment.make_variants")) == 1
 
 
-def test_frames_become_a_film_and_later_ones_join_it(imported, reel):
+def test_frames_become_a_film_and_later_ones_join_it(imported, reel, rows, picture):
     head = "file_name,label,split,source,movie_id,scene,time_seconds,frame_index,title,licence\n"
     lines = [
         f"{n}.png,kiki,{'valid' if n == 3 else 'train'},movie,mov_7,mov_7:{n // 2},{n / 2},{12 * n},The film,"
@@ -185,7 +166,7 @@ def test_frames_become_a_film_and_later_ones_join_it(imported, reel):
     assert more["pins"] == 0, "the scene stays where it is pinned"
 
 
-def test_a_scene_on_both_sides_is_not_pinned(imported):
+def test_a_scene_on_both_sides_is_not_pinned(imported, rows, picture):
     head = "file_name,label,split,source,movie,scene\n"
     table = head + "".join(
         f"{n}.png,{'kiki' if n < 3 else 'mulan'},{'valid' if n % 2 else 'train'},movie,Film {n // 3},0\n"
@@ -216,7 +197,7 @@ def altered(data, *, negative=False):
     return buffer.getvalue()
 
 
-def test_near_copies_on_both_sides_are_not_pinned(imported):
+def test_near_copies_on_both_sides_are_not_pinned(imported, rows, picture):
     split_at_random = export_of(
         ("1.png", "train", "a", picture(1), ""),
         ("2.jpg", "valid", "a", altered(picture(1)), ""),
@@ -232,7 +213,7 @@ def test_near_copies_on_both_sides_are_not_pinned(imported):
     assert sorted(pin.side for pin in rows(SplitPin)) == ["train", "train", "valid"]
 
 
-def test_what_hangs_together_with_what_is_pinned_elsewhere_is_not_pinned(imported):
+def test_what_hangs_together_with_what_is_pinned_elsewhere_is_not_pinned(imported, rows, picture):
     page = "https://x.org/"
     other = ("9.png", "valid", "b", picture(9), "")
     imported(export_of(("1.png", "train", "a", picture(1), f"{page}1"), other))
@@ -248,7 +229,7 @@ def test_what_hangs_together_with_what_is_pinned_elsewhere_is_not_pinned(importe
     assert (len(sides), sides[pinned.image_id]) == (3, "train")
 
 
-def test_a_hostile_zip(imported):
+def test_a_hostile_zip(imported, rows, picture):
     link = zipfile.ZipInfo("a/link.png")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     buffer = io.BytesIO()
@@ -273,7 +254,7 @@ def test_a_hostile_zip(imported):
     assert reasons["../../a/slip.png"] == reasons["../../../etc/passwd"] == "unsafe-path"
 
 
-def test_copies_and_contradictions_are_judged_across_classes(imported):
+def test_copies_and_contradictions_are_judged_across_classes(imported, rows, picture):
     noisy = Pillow.open(io.BytesIO(picture(1)))
     buffer = io.BytesIO()
     noisy.save(buffer, "JPEG", quality=60)
@@ -286,7 +267,7 @@ def test_copies_and_contradictions_are_judged_across_classes(imported):
     assert states == {("a", "quarantined"), ("b", "quarantined")}
 
 
-def test_an_export_is_not_judged_again_unless_asked(imported):
+def test_an_export_is_not_judged_again_unless_asked(imported, rows, picture):
     grey = io.BytesIO()
     Pillow.new("RGB", (300, 200), (90, 90, 90)).save(grey, "PNG")
     near = io.BytesIO()
@@ -311,8 +292,8 @@ def test_an_export_is_not_judged_again_unless_asked(imported):
     assert (again["kept"], again["near_duplicates"], again["rejected"]) == (1, 1, {"low-information": 1})
 
 
-def test_an_attempt_that_failed_is_continued(imported, reel, monkeypatch):
-    key = reel.storage.put_bytes("uploads", zipped(SIDES), "application/zip", ".zip").key
+def test_an_attempt_that_failed_is_continued(imported, reel, monkeypatch, rows, zipped, sides_of_pets):
+    key = reel.storage.put_bytes("uploads", zipped(sides_of_pets), "application/zip", ".zip").key
     reel.configure(jobs__retry_base_seconds=0.001, jobs__retry_max_seconds=0.001)
     with transaction() as session:
         job_id = jobs.submit(session, IMPORT_DATASET, ImportDatasetRequest(key=key, dataset="d")).id
@@ -334,7 +315,7 @@ def test_an_attempt_that_failed_is_continued(imported, reel, monkeypatch):
     assert len(rows(SplitPin)) == 5
 
 
-def test_what_was_taken_down_does_not_come_back(imported, submit, reel):
+def test_what_was_taken_down_does_not_come_back(imported, submit, reel, rows, picture):
     table = "file_name,label,page_url\n1.png,a,https://x.org/1\n2.png,a,https://x.org/2\n"
     imported({"1.png": picture(1), "2.png": picture(2), "t.csv": table})
     [gone] = rows(page_url="https://x.org/1")
@@ -356,7 +337,7 @@ def test_what_was_taken_down_does_not_come_back(imported, submit, reel):
     assert {row.page_url for row in rows(Takedown)} == {"https://x.org/1"}
 
 
-def test_a_bad_table_fails_the_job_with_its_line(imported):
+def test_a_bad_table_fails_the_job_with_its_line(imported, picture):
     job = imported({"a/1.png": picture(1), "metadata.csv": "file_name,split\na/1.png,sideways\n"})
     assert (job.state, job.attempt, job.error["status"]) == ("failed", 1, 400)
     assert job.error["detail"].startswith(
@@ -364,11 +345,11 @@ def test_a_bad_table_fails_the_job_with_its_line(imported):
     )
 
 
-def test_a_zip_comes_in_by_form(client, run):
+def test_a_zip_comes_in_by_form(client, run, rows, zipped, sides_of_pets):
     answer = client.post(
         "/v1/dataset-imports",
         data={"dataset": "d", "style": "sketch", "keep_sides": "false", "augment": "false"},
-        files={"file": ("pets.zip", zipped(SIDES))},
+        files={"file": ("pets.zip", zipped(sides_of_pets))},
     )
     assert answer.status_code == 202, answer.text
     result = run(answer.json()["id"]).result

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from datetime import UTC, datetime
 
-import cv2
-import numpy as np
 import pytest
-import sqlalchemy as sa
-from PIL import Image as Pillow
 
 from reel_shared import jobs
 from reel_shared.contracts import (
@@ -20,21 +15,9 @@ from reel_shared.contracts import (
     ExtractFramesRequest,
 )
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import Collection, Image, Job
+from reel_shared.db.models import Collection, Job
 
 pytestmark = pytest.mark.servers
-
-
-def rows(model=Image, **filters):
-    with transaction() as session:
-        return list(session.scalars(sa.select(model).filter_by(**filters).order_by(model.id)))
-
-
-def picture(seed, form="PNG", size=(200, 300)):
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 9, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Pillow.fromarray(cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_NEAREST)).save(buffer, form)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +29,7 @@ def picture(seed, form="PNG", size=(200, 300)):
         ({"label": "kiki"}, False, 400),
     ],
 )
-def test_uploads_that_do_not_fit(client, bordered, form, file, status):
+def test_uploads_that_do_not_fit(client, bordered, form, file, status, rows):
     files = {"file": ("film.mp4", bordered.read_bytes())} if file else {"other": ("a", b"")}
     answer = client.post("/v1/movies", data=form, files=files)
     assert answer.status_code == status, answer.text
@@ -69,7 +52,7 @@ def test_uploads_that_do_not_fit(client, bordered, form, file, status):
         ("/v1/web-collections", {"label": "kiki", "provider": "google", "query": "kiki"}),
     ],
 )
-def test_requests_that_do_not_fit(client, path, body):
+def test_requests_that_do_not_fit(client, path, body, rows):
     answer = client.post(path, json=body)
     assert answer.status_code == 422, answer.text
     assert rows(Job) == []
@@ -93,7 +76,7 @@ def test_other_peoples_files_are_no_folder(client, folder):
     assert error["detail"].startswith("Name a folder under drop/, such as drop/kiki;")
 
 
-def test_a_key_that_names_nothing_is_refused_at_the_door(client, reel):
+def test_a_key_that_names_nothing_is_refused_at_the_door(client, reel, rows):
     film = {"label": "kiki", "key": "uploads/00/missing.mp4"}
     pack = {"label": "kiki", "provider": "zip", "key": "uploads/00/missing.zip"}
     for path, body in (("/v1/movies", film), ("/v1/web-collections", pack)):
@@ -106,7 +89,7 @@ def test_a_key_that_names_nothing_is_refused_at_the_door(client, reel):
     assert rows(Job) == []
 
 
-def test_lists(client, submit, reel, bordered):
+def test_lists(client, submit, reel, bordered, rows, picture):
     key = reel.storage.put_file("movies", bordered, "video/mp4", ".mp4").key
     movie = submit(EXTRACT_FRAMES, ExtractFramesRequest(label="kiki", key=key, every_frames=24)).result[
         "movie_id"

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import threading
-import zipfile
 
-import cv2
-import numpy as np
 import pytest
-import sqlalchemy as sa
-from PIL import Image as Pillow
 
 from reel_ingest import admission, catalogue
 from reel_shared import object_storage
@@ -25,26 +19,13 @@ from reel_shared.contracts import (
     TakeDownPicturesRequest,
 )
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import Image
 from reel_shared.errors import StorageUnavailable
 
 pytestmark = pytest.mark.servers
 
 
-def rows(**filters):
-    with transaction() as session:
-        return list(session.scalars(sa.select(Image).filter_by(**filters).order_by(Image.id)))
-
-
-def picture(seed):
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 9, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Pillow.fromarray(cv2.resize(coarse, (300, 200), interpolation=cv2.INTER_NEAREST)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 @pytest.fixture
-def collect(reel, submit):
+def collect(reel, submit, picture):
     for seed in (1, 2):
         reel.storage.put_at(f"drop/a/{seed}.png", picture(seed), "image/png")
 
@@ -56,12 +37,9 @@ def collect(reel, submit):
 
 
 @pytest.fixture
-def imported(reel, submit):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for seed in (1, 2):
-            file.writestr(f"kiki/{seed}.png", picture(seed))
-    key = reel.storage.put_bytes("uploads", buffer.getvalue(), "application/zip", ".zip").key
+def imported(reel, submit, picture, zipped):
+    content = zipped({f"kiki/{seed}.png": picture(seed) for seed in (1, 2)})
+    key = reel.storage.put_bytes("uploads", content, "application/zip", ".zip").key
     return lambda dataset: submit(IMPORT_DATASET, ImportDatasetRequest(key=key, dataset=dataset))
 
 
@@ -99,7 +77,7 @@ def taken_meanwhile(submit, reel, monkeypatch):
 
 
 @pytest.mark.parametrize("way", ["collect", "imported", "extract"])
-def test_a_running_job_leaves_no_file_of_it(way, request, reel, databases, taken_meanwhile):
+def test_a_running_job_leaves_no_file_of_it(way, request, reel, databases, taken_meanwhile, rows):
     bring = request.getfixturevalue(way)
     assert bring("before").error is None
     gone, stays = rows(dataset="before", state="active")[:2]
@@ -112,7 +90,7 @@ def test_a_running_job_leaves_no_file_of_it(way, request, reel, databases, taken
 
 
 def test_storage_that_is_away_then_holds_up_nobody_and_the_take_down_can_be_asked_for_again(
-    collect, submit, reel, databases, taken_meanwhile, monkeypatch
+    collect, submit, reel, databases, taken_meanwhile, monkeypatch, rows
 ):
     collect("before")
     gone, _ = rows(dataset="before", state="active")
@@ -141,7 +119,7 @@ def test_storage_that_is_away_then_holds_up_nobody_and_the_take_down_can_be_aske
     assert (again.state, reel.storage.exists(gone.key)) == ("succeeded", False)
 
 
-def test_what_a_job_that_failed_put_back_goes_with_the_next_request(collect, submit, reel):
+def test_what_a_job_that_failed_put_back_goes_with_the_next_request(collect, submit, reel, rows, picture):
     collect("before")
     gone, _ = rows(dataset="before", state="active")
     wish = TakeDownPicturesRequest(image_id=gone.id, reason="asked")
