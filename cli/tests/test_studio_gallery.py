@@ -6,7 +6,8 @@ import io
 import json
 import urllib.error
 import urllib.request
-from urllib.parse import quote
+from datetime import date
+from urllib.parse import quote, urlencode
 
 import imagehash
 import pytest
@@ -14,8 +15,9 @@ from PIL import Image
 
 from reelsight.studio import gallery, oddities, server
 from reelsight.studio.catalogue import FILMS, LABELS
+from reelsight.studio.commons import between
 
-PER_STYLE = gallery.LEAST_PER_STYLE
+PER_STYLE, COSTUMES = gallery.LEAST_PER_STYLE, gallery.COSTUMES
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,10 @@ def test_expected_counts_add_up(studio):
     for label in LABELS:
         counts = studio.expected(label=label)
         # Two drawings of its own and two of the film before it stand under two films.
-        assert (counts.seen, counts.kept) == (3 * (PER_STYLE + 5) + 2, 3 * PER_STYLE - 2)
+        assert (counts.seen, counts.kept) == (
+            3 * (PER_STYLE + 5) + 2 + COSTUMES,
+            3 * PER_STYLE - 2 + COSTUMES,
+        )
         assert (counts.exact_duplicates, counts.near_duplicates, counts.conflicts) == (3, 8, 4)
         assert counts.rejected == {"blurred": 1}
         assert counts.refused == {"too-many-pixels": 1, "truncated": 1, "not-a-picture": 1}
@@ -148,7 +153,8 @@ def test_the_huge_picture_is_small_on_disk_and_vast_in_pixels():
 
 
 @pytest.mark.parametrize(
-    ("style", "word"), [("fanart", "fanart"), ("sketch", "sketches"), ("drawing", "drawing")]
+    ("style", "word"),
+    [("fanart", "fanart"), ("sketch", "sketches"), ("drawing", "drawing"), ("cosplay", "cosplay")],
 )
 @pytest.mark.parametrize("film", FILMS, ids=lambda film: film.label)
 def test_title_and_style_words_find_exactly_that_style_of_that_film(studio, film, style, word):
@@ -173,7 +179,7 @@ def test_pages_cover_every_result_once(studio):
         for page in range(1, first["page_count"] + 1)
         for result in ask(studio, f"/v1/images/?q=kite+island&page_size=10&page={page}")["results"]
     ]
-    assert len(ids) == len(set(ids)) == first["result_count"] == 3 * (PER_STYLE + 5) + 2
+    assert len(ids) == len(set(ids)) == first["result_count"] == 3 * (PER_STYLE + 5) + 2 + COSTUMES
     assert ask(studio, "/v1/images/?q=no+such+film")["results"] == []
 
 
@@ -231,3 +237,43 @@ def test_the_same_seed_draws_the_same_files_and_keeps_them(tmp_path):
         (tmp_path / "a" / o.file).read_bytes() == (tmp_path / "b" / o.file).read_bytes() for o in first
     )
     assert gallery.draw_film("moss-and-ember", tmp_path / "c", 10, 4) != first
+
+
+def found_by_day(studio, phrase, *days, size=50):
+    """Ids in the order of the answer, over all its pages."""
+    ids, onward = [], {"gsroffset": 0}
+    while onward:
+        terms = f"{phrase} filetype:bitmap|drawing {' '.join(days)}"
+        query = urlencode({"gsrsearch": terms, "gsrlimit": size, **onward})
+        answer = ask(studio, f"/w/api.php?{query}")
+        pages = sorted(answer["query"]["pages"], key=lambda page: page["index"])
+        ids += [page["imageinfo"][0]["descriptionurl"].rpartition("/")[2] for page in pages]
+        onward = answer.get("continue")
+    return ids
+
+
+def test_days_cut_a_search_into_parts_that_cover_it_and_do_not_overlap(studio):
+    whole = found_by_day(studio, "Kite Island drawing")
+    early = found_by_day(studio, "Kite Island drawing", "creationdate:<2022-01-01", size=3)
+    late = found_by_day(studio, "Kite Island drawing", "creationdate:>=2022-01-01", size=3)
+    assert sorted(early + late) == sorted(whole)
+    assert len(whole) == len(set(whole)) == PER_STYLE + 6
+    assert min(len(early), len(late)) > 0
+    assert all(by_id(studio)[name].day < date(2022, 1, 1) for name in early)
+    offers = [offer for offer in studio.offers if offer.id in whole]
+    assert sorted(o.id for o in between(offers, date(2022, 1, 1), None)) == sorted(late)
+
+
+def test_commons_tells_licence_author_page_and_day(studio):
+    query = urlencode({"gsrsearch": "Paper Moon cosplay", "gsrlimit": 1})
+    info = ask(studio, f"/w/api.php?{query}")["query"]["pages"][0]["imageinfo"][0]
+    offer = by_id(studio)[info["descriptionurl"].rpartition("/")[2]]
+    assert info["timestamp"].startswith(offer.made_on)
+    assert info["extmetadata"]["Artist"]["value"] == offer.creator
+    assert info["extmetadata"]["LicenseUrl"]["value"].startswith("https://creativecommons.org/")
+    assert len(get(info["url"])[0]) == info["size"]
+
+
+@pytest.mark.parametrize("query", ["", "gsrsearch=a&gsrlimit=51", "gsrsearch=a+creationdate:<x&gsrlimit=5"])
+def test_commons_refuses_what_it_does_not_understand(studio, query):
+    assert ask(studio, f"/w/api.php?{query}")["error"]["code"] == "badvalue"

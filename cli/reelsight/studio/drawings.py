@@ -25,7 +25,7 @@ def draw(film: Film, style: Style, rng: Rng) -> tuple[Picture, tuple[str, ...]]:
     height = round(width * (rng.uniform(0.6, 0.85) if len(names) > 1 else rng.uniform(0.8, 1.3)))
     hand = {"fanart": 1.0, "sketch": 1.5, "drawing": 1.2}[style]
     figures = [restyle.redrawn(film.cast[name](restyle.pose(rng)), rng, hand=hand) for name in names]
-    places = _arranged(figures, height, width, rng)
+    places = arranged(figures, height, width, rng)
     if style == "sketch":
         return _sketch(film, figures, places, (height, width), rng), names
     if style == "drawing":
@@ -38,7 +38,7 @@ def _chosen(film: Film, rng: Rng) -> tuple[str, ...]:
     return tuple(names[: int(rng.choice([1, 2, 3], p=[0.72, 0.22, 0.06]))])
 
 
-def _arranged(figures: list[Figure], height: int, width: int, rng: Rng) -> list[Placement]:
+def arranged(figures: list[Figure], height: int, width: int, rng: Rng) -> list[Placement]:
     """Side by side, each as large as its part of the sheet allows; a lone figure is sometimes a portrait."""
     places = []
     part = width / len(figures)

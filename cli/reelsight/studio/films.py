@@ -24,7 +24,10 @@ from reelsight.studio.script import GROUND, Scene, camera, perform, write
 RATE = 24
 HOLD = 2  # frames per drawing: animation on twos
 SECONDS = 120.0
-_NOT_FILM = {"drawings.py", "restyle.py", "gallery.py", "oddities.py", "server.py"}
+_NOT_FILM = {
+    *("drawings.py", "restyle.py", "costumes.py", "gallery.py", "oddities.py"),
+    *("server.py", "lookup.py", "commons.py"),
+}
 Progress = Callable[[str, float], None]  # label, share done
 
 

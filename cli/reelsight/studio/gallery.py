@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,10 @@ from PIL import Image
 
 from reelsight.studio import oddities
 from reelsight.studio.catalogue import FILMS, LABELS, Film, film
-from reelsight.studio.drawings import STYLES, Style, draw
+from reelsight.studio.costumes import photograph
+from reelsight.studio.drawings import STYLES, draw
+from reelsight.studio.drawings import Style as DrawnStyle
+from reelsight.studio.ink import Picture
 
 Fate = Literal[
     "kept",
@@ -31,22 +35,31 @@ Fate = Literal[
     "not-a-picture",
     "too-many-pixels",
 ]
+Style = DrawnStyle | Literal["cosplay"]
+COSPLAY: Style = "cosplay"
+COSTUMES = 8  # photographs a film, without copies: they only judge
 REJECTED: frozenset[Fate] = frozenset({"blurred"})
 PER_STYLE = 17  # with the copies more than one page of a search
 LEAST_PER_STYLE = 8  # so that every plant has an original of its own
-CONFLICTING: tuple[Style, ...] = (
+CONFLICTING: tuple[DrawnStyle, ...] = (
     "fanart",
     "drawing",
 )  # their last drawing stands under the next film as well
-MISLABELLED: Style = "fanart"  # its last drawing but one shows the next film
+MISLABELLED: DrawnStyle = "fanart"  # its last drawing but one shows the next film
 MISFILED_NUMBER = 1000
 APART = 12  # bits of likeness between any two originals of a film, well beyond a near duplicate's
-FORMATS: dict[Style, tuple[str, ...]] = {
+FORMATS: dict[DrawnStyle, tuple[str, ...]] = {
     "fanart": ("webp", "rgba.png"),
     "sketch": ("gif",),
     "drawing": ("grey.png", "cmyk.jpg"),
 }
-WORDS: dict[Style, str] = {"fanart": "fanart", "sketch": "sketches", "drawing": "drawing"}
+WORDS: dict[Style, str] = {
+    "fanart": "fanart",
+    "sketch": "sketches",
+    "drawing": "drawing",
+    "cosplay": "cosplay",
+}
+FIRST_DAY, LAST_DAY = date(2019, 1, 1), date(2024, 12, 31)  # when the pictures were put on the web
 LICENCES = (("by", "4.0"), ("by-sa", "4.0"), ("by-nc", "2.0"), ("cc0", "1.0"), ("by-nc-sa", "4.0"))
 CREATORS = (
     "Inge Maar",
@@ -81,6 +94,7 @@ class Offer:
     title: str
     characters: tuple[str, ...]
     creator: str
+    made_on: str  # the day, 2021-03-04
     licence: str
     licence_version: str
     file: str  # beneath the gallery's directory
@@ -89,6 +103,10 @@ class Offer:
     width: int
     height: int
     fate: Fate
+
+    @property
+    def day(self) -> date:
+        return date.fromisoformat(self.made_on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +180,7 @@ def make_gallery(directory: Path, *, seed: int, per_style: int = PER_STYLE, work
 def _fingerprint(seed: int, per_style: int) -> str:
     digest = hashlib.sha256(f"{seed} {per_style}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
-        if source.name != "server.py":
+        if source.name not in ("server.py", "lookup.py", "commons.py"):
             digest.update(source.read_bytes())
     return digest.hexdigest()[:32]
 
@@ -185,7 +203,16 @@ def draw_film(label: str, directory: Path, seed: int, per_style: int) -> list[Of
             plans.append(Planned(data, kind.rpartition(".")[2], names, "kept", shown.label))
         plans += _spoilt(style, plans, [_identity(seed, label, style, n) for n in range(per_style)])
         offers += [_write(directory, picked, style, seed, n, rng, each) for n, each in enumerate(plans)]
-    return offers
+    return offers + _costumes(picked, directory, seed, hashes)
+
+
+def _costumes(picked: Film, directory: Path, seed: int, hashes: list[int]) -> list[Offer]:
+    rng = np.random.default_rng([seed, *f"{picked.label}/{COSPLAY}".encode()])
+    plans = []
+    for _ in range(COSTUMES):
+        data, names = _original(picked, COSPLAY, "jpg", rng, hashes)
+        plans.append(Planned(data, "jpg", names, "kept", picked.label))
+    return [_write(directory, picked, COSPLAY, seed, n, rng, each) for n, each in enumerate(plans)]
 
 
 def _next_film(label: str) -> Film:
@@ -216,7 +243,7 @@ def _original(
 ) -> tuple[bytes, tuple[str, ...]]:
     """A drawing that no earlier one of the film resembles."""
     for _ in range(50):
-        picture, names = draw(picked, style, rng)
+        picture, names = _pictured(picked, style, rng)
         data = oddities.in_format(picture, kind, quality=int(rng.integers(78, 95)))
         mark = oddities.likeness(data)
         if all((mark ^ other).bit_count() >= APART for other in hashes):
@@ -225,7 +252,11 @@ def _original(
     raise RuntimeError(f"{picked.label}: no more drawings that differ enough; ask for fewer per style")
 
 
-def _spoilt(style: Style, originals: list[Planned], ids: list[str]) -> list[Planned]:
+def _pictured(picked: Film, style: Style, rng: np.random.Generator) -> tuple[Picture, tuple[str, ...]]:
+    return photograph(picked, rng) if style == "cosplay" else draw(picked, style, rng)
+
+
+def _spoilt(style: DrawnStyle, originals: list[Planned], ids: list[str]) -> list[Planned]:
     """Copies of some of the originals, and files that are of no use."""
     skipped = len(FORMATS[style])
     plain = list(zip(originals, ids, strict=True))[skipped:]
@@ -238,7 +269,7 @@ def _spoilt(style: Style, originals: list[Planned], ids: list[str]) -> list[Plan
     def file(number: int) -> bytes:
         return plain[number % len(plain)][0].data
 
-    wrong: dict[Style, list[Planned]] = {
+    wrong: dict[DrawnStyle, list[Planned]] = {
         "fanart": [
             copy(2, oddities.huge_png(), "png", "too-many-pixels"),
             copy(3, oddities.framed(file(3)), "jpg", "near-duplicate"),
@@ -262,6 +293,11 @@ def _spoilt(style: Style, originals: list[Planned], ids: list[str]) -> list[Plan
 
 def _identity(seed: int, label: str, style: Style, number: int) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"studio/{seed}/{label}/{style}/{number}"))
+
+
+def _day(identity: str) -> date:
+    number = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8])
+    return FIRST_DAY + timedelta(days=number % ((LAST_DAY - FIRST_DAY).days + 1))
 
 
 def _write(
@@ -289,6 +325,7 @@ def _write(
         title=f"{picked.title} {WORDS[style]}: {' and '.join(names)} {rng.choice(MOODS)}",
         characters=names,
         creator=str(rng.choice(CREATORS)),
+        made_on=_day(identity).isoformat(),
         licence=licence,
         licence_version=version,
         file=path.as_posix(),

@@ -1,10 +1,12 @@
-"""A web server on this machine alone that answers like the Openverse API with the gallery. Called by `reel demo`."""
+"""A web server on this machine alone that answers like the APIs of Openverse and of Wikimedia Commons with the gallery.
+
+Called by `reel demo`.
+"""
 
 from __future__ import annotations
 
 import html
 import json
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,12 +19,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
+from reelsight.studio import commons
 from reelsight.studio.catalogue import film
 from reelsight.studio.gallery import PER_STYLE, Expected, Offer, expected, make_gallery
+from reelsight.studio.lookup import licence_of, matching
 
 ANONYMOUS_PAGE = 20
 DEEPEST = 240  # results an anonymous caller may page through, as the real service allows
-_STOP = {"the", "a", "an", "and", "of", "by"}
 _MEDIA = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp"}
 
 
@@ -34,6 +37,10 @@ class Studio:
     host: str  # 127.0.0.1:port
     offers: tuple[Offer, ...]
 
+    @property
+    def commons_url(self) -> str:
+        return f"{self.url}/{'/'.join(commons.PATH)}"
+
     def expected(self, *, label: str | None = None, style: str | None = None) -> Expected:
         return expected(self.offers, label=label, style=style)
 
@@ -42,24 +49,17 @@ class BadQuery(ValueError):
     """A parameter that the API does not take."""
 
 
-def words(text: str) -> set[str]:
-    """The text's words in a common form: `Sketches` and `sketch`, `fan art` and `fanart` are the same."""
-    joined = re.sub(r"fan[\s-]*arts?\b", "fanart", text.lower())
-    found = set(re.findall(r"[^\W_]+", joined)) - _STOP
-    return {re.sub(r"(?<=[cs]h)es$|(?<=[^s])s$", "", word) for word in found}
-
-
 def search(offers: tuple[Offer, ...], query: Mapping[str, list[str]]) -> dict[str, Any]:
     """Answer `/v1/images/`: result_count, page_count, page_size, page and that page's offers."""
     page, size = _number(query, "page", 1), _number(query, "page_size", ANONYMOUS_PAGE)
     if size > ANONYMOUS_PAGE or page * size > DEEPEST:
         raise BadQuery(f"page_size is at most {ANONYMOUS_PAGE} and page * page_size at most {DEEPEST}.")
-    wanted = words(" ".join(query.get("q", [])))
     licences = {x for value in query.get("license", []) for x in value.split(",") if x}
-    found = sorted(
-        (o for o in offers if wanted <= words(_about(o)) and (not licences or o.licence in licences)),
-        key=lambda o: o.id,
-    )
+    found = [
+        offer
+        for offer in matching(offers, " ".join(query.get("q", [])))
+        if not licences or offer.licence in licences
+    ]
     return {
         "result_count": len(found),
         "page_count": ceil(len(found) / size),
@@ -67,12 +67,6 @@ def search(offers: tuple[Offer, ...], query: Mapping[str, list[str]]) -> dict[st
         "page": page,
         "results": found[(page - 1) * size : page * size],
     }
-
-
-def _about(offer: Offer) -> str:
-    return (
-        f"{offer.title} {film(offer.label).title} {offer.style} {offer.creator} {' '.join(offer.characters)}"
-    )
 
 
 def _number(query: Mapping[str, list[str]], name: str, default: int) -> int:
@@ -84,9 +78,7 @@ def _number(query: Mapping[str, list[str]], name: str, default: int) -> int:
 
 def described(offer: Offer, base: str) -> dict[str, Any]:
     """An offer as the Openverse API describes an image."""
-    licence = "CC0" if offer.licence == "cc0" else f"CC {offer.licence.upper()}"
-    folder = "publicdomain/zero" if offer.licence == "cc0" else f"licenses/{offer.licence}"
-    deed = f"https://creativecommons.org/{folder}/{offer.licence_version}/"
+    licence, deed = licence_of(offer)
     detail = f"{base}/v1/images/{offer.id}/"
     tags = [film(offer.label).title.lower(), offer.style, *(name.lower() for name in offer.characters)]
     return {
@@ -106,8 +98,8 @@ def described(offer: Offer, base: str) -> dict[str, Any]:
         "filesize": offer.filesize,
         "filetype": offer.filetype,
         "tags": [{"name": tag, "accuracy": None, "unstable__provider": "reelsight-studio"} for tag in tags],
-        "attribution": f'"{offer.title}" by {offer.creator} is licensed under {licence} '
-        f"{offer.licence_version}. To view a copy of this license, visit {deed}.",
+        "attribution": f'"{offer.title}" by {offer.creator} is licensed under {licence}. '
+        f"To view a copy of this license, visit {deed}.",
         "fields_matched": ["title"],
         "mature": False,
         "height": offer.height,
@@ -136,6 +128,8 @@ class Handler(BaseHTTPRequestHandler):
         parts = [part for part in target.path.split("/") if part]
         if parts == ["v1", "images"]:
             self._search(target.query)
+        elif tuple(parts) == commons.PATH:
+            self._json(commons.answer(self.offers, parse_qs(target.query), self._base()))
         elif parts[:2] == ["v1", "images"] and len(parts) > 2:
             self._image(parts[2], parts[3:])
         elif parts[:1] == ["media"] and "/".join(parts[1:]) in self.by_file:
