@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from reelsight.demo.cleaning import compare, compare_doubts
+from reelsight.demo.cleaning import compare, compare_decisions, compare_doubts
 from reelsight.studio.gallery import Offer
 
 FACTS = {
-    "style": "fanart", "title": "t", "characters": (), "creator": "c", "licence": "by", "licence_version": "4.0",
-    "filetype": "jpg", "filesize": 1, "width": 9, "height": 9,
+    "style": "fanart", "title": "t", "characters": (), "creator": "c", "made_on": "2021-03-04", "licence": "by",
+    "licence_version": "4.0", "filetype": "jpg", "filesize": 1, "width": 9, "height": 9,
 }  # fmt: skip
 
 
@@ -85,3 +85,15 @@ def test_a_doubt_counts_when_the_picture_is_filed_wrongly():
     found = compare_doubts(doubts, images, offers)
     assert (found.planted, found.right, found.wrong) == (1, 1, 1)
     assert compare_doubts([{"id": "img-one", "suggested": "a"}], images, offers).right == 0
+
+
+def test_a_conflict_is_decided_when_the_true_label_stands_alone():
+    decided = GOOD | {"two": image("two"), "also": image("also", "duplicate", label="b", of="two")}
+    found = compare_decisions(decided.values(), OFFERS)
+    assert (found.planted, found.right, found.wrong) == (1, 1, 0)
+    other = GOOD | {"two": image("two", "duplicate", of="also"), "also": image("also", label="b")}
+    assert (
+        compare_decisions(other.values(), OFFERS).right,
+        compare_decisions(other.values(), OFFERS).wrong,
+    ) == (0, 1)
+    assert compare_decisions(GOOD.values(), OFFERS).right == 0

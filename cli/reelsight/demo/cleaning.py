@@ -54,7 +54,7 @@ def compare(images: Iterable[JsonObject], offers: Iterable[Offer]) -> Cleaning:
     by_file = {offer.file: offer for offer in offers}
     offered = list(by_file.values())
     pictures = list(images)
-    shown = {image["id"]: offer for image in pictures if (offer := _offer(image, by_file)) is not None}
+    shown = {image["id"]: offer for image in pictures if (offer := offer_of(image, by_file)) is not None}
     contested = {offer.of for offer in offered if offer.fate == "conflict"}
     cleaning = Cleaning(
         duplicates=Found(planted=sum(offer.fate.endswith("duplicate") for offer in offered)),
@@ -76,7 +76,8 @@ def compare(images: Iterable[JsonObject], offers: Iterable[Offer]) -> Cleaning:
     return cleaning
 
 
-def _offer(image: JsonObject, by_file: Mapping[str, Offer]) -> Offer | None:
+def offer_of(image: JsonObject, by_file: Mapping[str, Offer]) -> Offer | None:
+    """Return what a web picture was on offer; None where it comes from elsewhere."""
     return by_file.get((image["url"] or "").partition("/media/")[2])
 
 
@@ -106,11 +107,24 @@ def compare_doubts(
     wrong = {
         image["id"]
         for image in images
-        if (offer := _offer(image, by_file)) is not None
+        if (offer := offer_of(image, by_file)) is not None
         and offer.truth != offer.label
         and image["state"] == ImageState.ACTIVE
     }
     found = Found(planted=len(wrong))
     for doubt in doubts:
         _count(found, doubt["id"] in wrong)
+    return found
+
+
+def compare_decisions(images: Iterable[JsonObject], offers: Iterable[Offer]) -> Found:
+    """Count the pictures under two labels that stand under the true one alone; wrong is any that stands otherwise."""
+    offered = list(offers)
+    by_file = {offer.file: offer for offer in offered}
+    contested = {offer.of for offer in offered if offer.fate == "conflict"}
+    found = Found(planted=len(contested))
+    for image in images:
+        offer = offer_of(image, by_file)
+        if offer is not None and _is_contested(offer, contested) and image["state"] == ImageState.ACTIVE:
+            _count(found, offer.truth == offer.label)
     return found

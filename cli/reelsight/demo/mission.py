@@ -5,31 +5,29 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from reel_shared import contracts
 from reel_shared.client import Client
-from reel_shared.contracts import MAKE_VARIANTS, TERMINAL, ImageState, JsonObject, Source
-from reelsight.demo.cleaning import Found, compare, compare_doubts
-from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, Facts, Sample
+from reel_shared.contracts import ImageState, JsonObject, Source, Variant
+from reel_shared.manifest import Manifest, ManifestImage, Side
+from reelsight.demo import collecting, decisions, shares, splitting
+from reelsight.demo.cleaning import Found, compare, compare_decisions, compare_doubts
+from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, FIRST, Facts, Sample
 from reelsight.demo.person import Person
+from reelsight.demo.pictures import Shown, fetch
+from reelsight.demo.round_trip import go_round
+from reelsight.demo.work import Work
 from reelsight.screen import Screen
+from reelsight.studio.drawings import STYLES
 from reelsight.studio.films import FilmFile
-from reelsight.studio.gallery import Offer
+from reelsight.studio.gallery import COSPLAY, Offer, Style
 
-STYLES = {"fanart": "fanart", "sketch": "sketches", "drawing": "drawing"}
-"""Style -> the word that the query adds to the film's title."""
 EVERY_FRAMES = 36
-POLL_SECONDS = 0.3
 SHEET_PICTURES = 8
 MARKS_PER_FILM = 4
 """Empty frames that the person marks in each film, and several times as many others."""
-
-
-class MissionFailed(Exception):
-    """A job of the mission did not succeed."""
 
 
 class Mission:
@@ -44,12 +42,13 @@ class Mission:
         screen: Screen,
         offers: Sequence[Offer],
         person: Person,
-        styles: Mapping[str, str] = STYLES,
+        styles: Sequence[Style] = STYLES,
         full: bool = False,
     ) -> None:
         """``offers`` and ``person`` are the truth; ``full`` adds what takes longer."""
         self.client = client
-        self.offers = [offer for offer in offers if offer.style in styles]
+        self.work = Work(client, screen)
+        self.offers = [offer for offer in offers if offer.style in (*styles, COSPLAY)]
         self.person = person
         self.full = full
         self.styles = styles
@@ -64,8 +63,16 @@ class Mission:
             self.collect_pictures()
         with self._timed("cleaning"):
             self.clean()
-        with self._timed("split"):
+        with self._timed("first version"):
+            splitting.build_first(self.work, self.facts)
+        with self._timed("decisions of a person"):
+            self.decide()
+        with self._timed("web share"):
+            shares.fill_up(self.work, self.facts)
+        with self._timed("second version"):
             self.build_versions()
+        with self._timed("export and import"):
+            self.go_round()
         for name in (FILMS_ONLY, EVERYTHING):
             with self._timed(f"training on {name}"):
                 self.train(name)
@@ -88,32 +95,16 @@ class Mission:
                 dataset=self.facts.dataset,
                 every_frames=EVERY_FRAMES,
             )
-        for label, job in self._wait_all(jobs).items():
-            self.facts.films[label] = contracts.ExtractFramesResult.model_validate(job["result"])
+        for label, job in self.work.wait_all(jobs).items():
+            result = contracts.ExtractFramesResult.model_validate(job["result"])
+            self.facts.films[label] = result
+            evidence = result.borders.picture if result.borders else None
+            if any(result.crop) and evidence is not None and evidence.url:
+                self.facts.borders[label] = self.client.download(evidence.url)
 
     def collect_pictures(self) -> None:
-        jobs = {}
-        for film in self.films:
-            for style, word in self.styles.items():
-                request = contracts.CollectPicturesRequest(
-                    dataset=self.facts.dataset, label=film.label, query=f"{film.title} {word}", style=style
-                )
-                jobs[(film.label, style)] = self.client.collect_pictures(request)
-        done = self._wait_all(jobs)
-        for (label, style), job in done.items():
-            self.facts.collections.append(
-                (label, style, contracts.CollectPicturesResult.model_validate(job["result"]))
-            )
-        self._wait_for_variants({job["id"]: label for (label, _), job in done.items()})
-
-    def _wait_for_variants(self, parents: dict[str, str]) -> None:
-        """The platform itself submits augment jobs after collections; find them by their parent."""
-        jobs = {}
-        for parent, label in parents.items():
-            for job in self.client.jobs(kind=MAKE_VARIANTS.name, parent_id=parent):
-                jobs[(label, job["id"])] = job
-        for (label, _), job in self._wait_all(jobs).items():
-            self.facts.variants.append((label, contracts.MakeVariantsResult.model_validate(job["result"])))
+        collecting.collect(self.work, self.facts, self.films, self.styles)
+        self.facts.windows = collecting.windows(self.facts, self.offers)
 
     def clean(self) -> None:
         """See what the checks found, and let the person teach the platform which frames show nobody."""
@@ -125,8 +116,8 @@ class Mission:
         for mark, ids in self.person.marks(active, each=MARKS_PER_FILM).items():
             self.client.mark_images(ids, "background" if mark == "background" else "keep")
         request = contracts.RankSubjectsRequest(dataset=self.facts.dataset, precision=0.9, apply=True)
-        job = self._wait_all({"empty frames": self.client.rank_subjects(request)})["empty frames"]
-        result = self.facts.subjects = contracts.RankSubjectsResult.model_validate(job["result"])
+        job = self.client.rank_subjects(request)
+        result = self.facts.subjects = self.work.finish("empty frames", job, contracts.RankSubjectsResult)
         if result.proposals is not None and result.proposals.url is not None:
             ranked = _lines(self.client.download(result.proposals.url))
             self.facts.backgrounds = self._against_the_scripts(active, ranked)
@@ -144,26 +135,39 @@ class Mission:
             dataset_version_id=self.facts.versions[EVERYTHING].dataset_version_id,
             model=self.facts.models[EVERYTHING].model_id,
         )
-        job = self._wait_all({"labels": self.client.check_labels(request)})["labels"]
-        result = self.facts.labels = contracts.CheckLabelsResult.model_validate(job["result"])
+        job = self.client.check_labels(request)
+        result = self.facts.labels = self.work.finish("labels", job, contracts.CheckLabelsResult)
         assert result.proposals.url is not None  # the API adds it whenever it shows a file
         doubts = [each for each in _lines(self.client.download(result.proposals.url)) if each["style"]]
         self.facts.mislabelled = compare_doubts(doubts, self._originals(Source.WEB), self.offers)
 
     def measure_leak_gap(self) -> None:
         request = contracts.MeasureLeakGapRequest(dataset=self.facts.dataset, valid_fraction=0.25)
-        job = self._wait_all({"leak gap": self.client.measure_leak_gap(request)})["leak gap"]
-        self.facts.leak_gap = contracts.MeasureLeakGapResult.model_validate(job["result"])
+        job = self.client.measure_leak_gap(request)
+        self.facts.leak_gap = self.work.finish("leak gap", job, contracts.MeasureLeakGapResult)
+
+    def decide(self) -> None:
+        """Let the person decide the conflicts, have a picture taken down and pin a scene."""
+        made, first = self.facts.decisions, self._manifest(FIRST)
+        made.kept = decisions.resolve(self.client, self._originals(Source.WEB), self.offers)
+        made.conflicts = compare_decisions(self._originals(Source.WEB), self.offers)
+        made.taken_down = decisions.take_down(self.work, first, self.offers)
+        made.pinned = decisions.pin(self.client, first, self.films[0].label)
 
     def build_versions(self) -> None:
-        jobs = {}
-        for name, sources in ((FILMS_ONLY, [Source.MOVIE]), (EVERYTHING, [Source.MOVIE, Source.WEB])):
-            request = contracts.BuildDatasetVersionRequest(
-                dataset=self.facts.dataset, train_sources=sources, valid_fraction=0.25
-            )
-            jobs[name] = self.client.build_dataset_version(request)
-        for name, job in self._wait_all(jobs).items():
-            self.facts.versions[name] = contracts.BuildDatasetVersionResult.model_validate(job["result"])
+        """Build what is trained on upon the first version, and hold the difference against the decisions."""
+        splitting.build_on_first(self.work, self.facts)
+        first, last = (self.facts.versions[name].dataset_version_id for name in (FIRST, EVERYTHING))
+        diff = contracts.VersionDiff.model_validate(self.client.diff_versions(last, base=first))
+        manifest = self._manifest(EVERYTHING)
+        self.facts.change = splitting.changes(diff, manifest, self.facts.decisions)
+        planted = sum(offer.style == COSPLAY for offer in self.offers)
+        self.facts.probe = splitting.probe(manifest, COSPLAY, planted)
+        self.facts.proof = splitting.prove(self.client, last)
+
+    def go_round(self) -> None:
+        version = self.facts.versions[EVERYTHING].dataset_version_id
+        self.facts.round_trip = go_round(self.work, version, dataset=f"{self.facts.dataset}-again")
 
     def train(self, name: str) -> None:
         request = contracts.TrainModelRequest(
@@ -171,8 +175,8 @@ class Mission:
             recipe="demo",
             activate=name == EVERYTHING,
         )
-        job = self._wait_all({name: self.client.train_model(request)})[name]
-        self.facts.models[name] = contracts.TrainModelResult.model_validate(job["result"])
+        job = self.client.train_model(request)
+        self.facts.models[name] = self.work.finish(name, job, contracts.TrainModelResult)
 
     def ask(self) -> None:
         """Ask both models about one held-out drawing, and the better one for its reasons.
@@ -180,88 +184,66 @@ class Mission:
         Shown is the article's case: a drawing that only the model which saw drawings recognises, the first by id.
         """
         for chosen in self._held_out_drawings():
-            picture = self._picture(chosen)
+            picture = fetch(self.client, chosen.id)
             answers = {
-                name: self._predict(picture, model=self.facts.models[name].model_id)
+                name: self._predict(picture.content, model=self.facts.models[name].model_id)
                 for name in (FILMS_ONLY, EVERYTHING)
             }
-            right = {name: answer[0].label == chosen["label"] for name, answer in answers.items()}
+            right = {name: answer[0].label == chosen.label for name, answer in answers.items()}
             if right[EVERYTHING] and not right[FILMS_ONLY]:
                 break
-        other = next(guess.label for guess in answers[EVERYTHING] if guess.label != chosen["label"])
-        request = contracts.ExplainPictureRequest(key=chosen["key"], labels=[chosen["label"], other])
-        job = self._wait_all({"explanation": self.client.explain_picture(request)})["explanation"]
-        explanation = contracts.ExplainPictureResult.model_validate(job["result"])
+        other = next(guess.label for guess in answers[EVERYTHING] if guess.label != chosen.label)
+        request = contracts.ExplainPictureRequest(key=chosen.key, labels=[chosen.label, other])
+        job = self.client.explain_picture(request)
+        explanation = self.work.finish("explanation", job, contracts.ExplainPictureResult)
         self.facts.sample = Sample(
-            truth=chosen["label"],
-            style=chosen["style"],
+            truth=chosen.label,
+            style=chosen.style,
             picture=picture,
             answers=answers,
             explanation=explanation,
-            overlays=list(self._overlays(explanation)),
+            overlays=list(self._overlays(explanation, picture)),
         )
 
-    def sheets(self) -> dict[str, list[bytes]]:
+    def sheets(self) -> dict[str, list[Shown]]:
         """Return a few pictures of each class, frames first, for the report."""
         sheets = {}
-        everything = self._images()
+        everything = _originals(self._manifest(EVERYTHING))
         for label in self.facts.titles:
-            images = [image for image in everything if image["label"] == label]
-            frames = [image for image in images if image["source"] == "movie"]
-            drawings = [image for image in images if image["source"] == "web"]
+            images = [image for image in everything if image.label == label]
+            frames = [image for image in images if image.source == Source.MOVIE]
+            drawings = [image for image in images if image.source == Source.WEB]
             chosen = [*_spread(frames, SHEET_PICTURES // 2), *_spread(drawings, SHEET_PICTURES // 2)]
-            sheets[label] = [self._picture(image) for image in chosen]
+            sheets[label] = [fetch(self.client, image.id) for image in chosen]
         return sheets
 
     # --- parts --------------------------------------------------------------------------------------------
 
-    def _held_out_drawings(self) -> list[JsonObject]:
+    def _held_out_drawings(self) -> list[ManifestImage]:
         """Held-out drawings in the order of their ids, sketches first: they look least like a film's frame."""
-        held_out = [i for i in self._images() if i["source"] == "web" and i["split"] == "valid"]
-        return sorted(held_out, key=lambda image: (image["style"] != "sketch", str(image["id"])))
+        held_out = self._manifest(EVERYTHING).on(Side.VALID)
+        drawings = [image for image in held_out if image.source == Source.WEB]
+        return sorted(drawings, key=lambda image: (image.style != "sketch", image.id))
 
-    def _images(self) -> list[JsonObject]:
-        version = self.client.dataset_version(self.facts.versions[EVERYTHING].dataset_version_id)
-        manifest = json.loads(self.client.download(version["manifest"]["url"]))
-        return [image for image in manifest["images"] if image["variant"] == "original"]
+    def _manifest(self, name: str) -> Manifest:
+        return splitting.manifest_of(self.client, self.facts.versions[name].dataset_version_id)
 
     def _originals(self, source: Source) -> list[JsonObject]:
         """Return the dataset's pictures in whatever state, without variants."""
         found = self.client.images(dataset=self.facts.dataset, source=source.value, variant="original")
         return sorted(found, key=lambda image: str(image["id"]))
 
-    def _picture(self, image: JsonObject) -> bytes:
-        return self.client.download(self.client.get(f"/v1/images/{image['id']}")["file"]["url"])
-
     def _predict(self, picture: bytes, *, model: str) -> list[contracts.LabelProbability]:
         answer = self.client.predict(picture, model=model, top_k=3)
         return contracts.Prediction.model_validate(answer).predictions
 
-    def _overlays(self, explanation: contracts.ExplainPictureResult) -> Iterator[tuple[str, bytes]]:
+    def _overlays(self, explanation: contracts.ExplainPictureResult, picture: Shown) -> Iterator[Shown]:
+        """What is drawn over a picture is made of it and carries its credit."""
         for each in explanation.explanations:
             for method, file in (("Grad-CAM", each.gradcam), ("guided backprop", each.guided)):
                 if file is not None and file.url:
                     caption = f"{method} for {each.label} ({each.probability:.0%})"
-                    yield caption, self.client.download(file.url)
-
-    def _wait_all(self, jobs: dict[Any, JsonObject]) -> dict[Any, JsonObject]:
-        """Wait for all the jobs at once and return them as they ended.
-
-        Raises:
-            MissionFailed: one of them did not succeed.
-        """
-        with self.screen.following(jobs) as update:
-            while any(job["state"] not in TERMINAL for job in jobs.values()):
-                time.sleep(POLL_SECONDS)
-                for name, job in jobs.items():
-                    if job["state"] not in TERMINAL:
-                        jobs[name] = self.client.job(job["id"])
-                        update(name, jobs[name])
-        for name, job in jobs.items():
-            if job["state"] != "succeeded":
-                detail = (job["error"] or {}).get("detail", "")
-                raise MissionFailed(f"{name}: {job['kind']} {job['id']} {job['state']}. {detail}")
-        return jobs
+                    yield Shown(self.client.download(file.url), caption, picture.credit)
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -271,7 +253,11 @@ class Mission:
         self.facts.seconds[name] = time.monotonic() - started
 
 
-def _spread(images: list[JsonObject], count: int) -> list[JsonObject]:
+def _originals(manifest: Manifest) -> list[ManifestImage]:
+    return [image for image in manifest.images if image.variant == Variant.ORIGINAL]
+
+
+def _spread(images: list[ManifestImage], count: int) -> list[ManifestImage]:
     return images[:: max(1, len(images) // count)][:count]
 
 

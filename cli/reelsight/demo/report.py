@@ -6,13 +6,21 @@ import base64
 from collections.abc import Mapping
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
 from rich.table import Table
 
 from reel_shared.contracts import MeasureLeakGapResult
 from reelsight.demo.checks import Check
 from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, Facts
+from reelsight.demo.pictures import Shown
+from reelsight.studio.gallery import COSPLAY
+
+JUDGED = (
+    ("unseen scenes", "movie"),
+    ("unseen drawings", "web"),
+    ("costumes (probe)", f"probe:{COSPLAY}"),
+)
 
 
 def show(console: Console, facts: Facts, checks: list[Check], html: Path) -> None:
@@ -38,6 +46,13 @@ def summary(facts: Facts) -> list[str]:
             f"split certificate ({name}): {'certified' if proof.certified else 'NOT CERTIFIED'}; "
             f"{proof.groups} groups, nearest pair across {proof.nearest_distance_across} bits"
         )
+    if facts.change is not None:
+        lines.append(_change(facts))
+    if facts.round_trip is not None:
+        lines.append(
+            f"export and import: {facts.round_trip.same} of {facts.round_trip.pictures} pictures came back the same "
+            f"({facts.round_trip.archive_bytes / 2**20:.1f} MiB)"
+        )
     if facts.subjects is not None:
         lines.append(f"frames that show nobody: {facts.subjects.message}")
     if facts.labels is not None:
@@ -55,6 +70,16 @@ def summary(facts: Facts) -> list[str]:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
+
+
+def _change(facts: Facts) -> str:
+    assert facts.change is not None
+    counts, made = facts.change.diff.counts, facts.decisions
+    pinned = f"scene {made.pinned.scene} of {made.pinned.label} pinned" if made.pinned else "no scene pinned"
+    return (
+        f"second version: {counts['added']} added ({len(made.kept)} conflicts decided), {counts['removed']} removed "
+        f"(taken down), {counts['moved']} moved ({pinned}), {counts['same']} as before"
+    )
 
 
 def _gap(found: MeasureLeakGapResult) -> str:
@@ -78,12 +103,11 @@ def _classes(facts: Facts) -> Table:
 def _models(facts: Facts) -> Table:
     stages = facts.models[EVERYTHING].stages
     headings = [f"{stage.name} ({stage.size} px)" for stage in stages]
-    table = Table("trained on", *headings, "unseen scenes", "unseen drawings", box=None, pad_edge=False)
+    judged = [heading for heading, _ in JUDGED]
+    table = Table("trained on", *headings, *judged, box=None, pad_edge=False)
     for name in (FILMS_ONLY, EVERYTHING):
         accuracies = [f"{stage.accuracy:.3f}" for stage in facts.models[name].stages]
-        table.add_row(
-            name, *accuracies, f"{facts.accuracy(name, 'movie'):.3f}", f"{facts.accuracy(name, 'web'):.3f}"
-        )
+        table.add_row(name, *accuracies, *(f"{facts.accuracy(name, part):.3f}" for _, part in JUDGED))
     return table
 
 
@@ -95,19 +119,22 @@ def _checks(checks: list[Check]) -> Table:
     return table
 
 
-def write_html(facts: Facts, checks: list[Check], path: Path, *, sheets: dict[str, list[bytes]]) -> None:
+def write_html(facts: Facts, checks: list[Check], path: Path, *, sheets: dict[str, list[Shown]]) -> None:
     """Write the report as one HTML file.
 
     Args:
-        sheets: a few JPEG pictures a class, shown as a strip.
+        sheets: a few pictures a class, shown as a strip.
     """
-    environment = Environment(loader=PackageLoader("reelsight.demo"), autoescape=True)
+    environment = Environment(
+        loader=PackageLoader("reelsight.demo"), autoescape=True, undefined=StrictUndefined
+    )
     environment.filters["data_url"] = _data_url
     page = environment.get_template("report.html").render(
         facts=facts,
         checks=checks,
         lines=summary(facts),
         sheets=sheets,
+        judged=JUDGED,
         models={FILMS_ONLY: facts.models[FILMS_ONLY], EVERYTHING: facts.models[EVERYTHING]},
     )
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,10 @@ from reelsight.commands import console
 from reelsight.demo import report
 from reelsight.demo.checks import Check, judge
 from reelsight.demo.facts import Facts
-from reelsight.demo.mission import Mission, MissionFailed
+from reelsight.demo.mission import Mission
 from reelsight.demo.person import Person
+from reelsight.demo.pictures import Shown
+from reelsight.demo.work import MissionFailed
 from reelsight.platform.stack import Stack
 from reelsight.screen import Screen
 from reelsight.studio.catalogue import LABELS, film
@@ -40,6 +42,8 @@ def run(data: Path, port: int | None, *, full: bool = False) -> None:
     with serve(data / "studio" / "drawings", seed=SEED) as studio:
         env = {
             "REEL_INGEST__OPENVERSE_URL": studio.url,
+            "REEL_INGEST__WIKIMEDIA_URL": studio.commons_url,
+            "REEL_INGEST__CONTACT": studio.url,
             "REEL_INGEST__ALLOWED_HOSTS": json.dumps([studio.host]),
             # The studio is on this machine and ours; strangers are asked five times a second at most.
             "REEL_INGEST__FETCHES_PER_HOST_PER_SECOND": "100",
@@ -70,7 +74,7 @@ def run(data: Path, port: int | None, *, full: bool = False) -> None:
     sys.exit(0 if conclude(facts, checks, data, sheets=sheets) else 1)
 
 
-def conclude(facts: Facts, checks: list[Check], data: Path, *, sheets: dict[str, list[bytes]]) -> bool:
+def conclude(facts: Facts, checks: list[Check], data: Path, *, sheets: dict[str, list[Shown]]) -> bool:
     """Write and print the report; True when every check passed."""
     path = data.resolve() / "reports" / f"{facts.dataset}.html"
     report.write_html(facts, checks, path, sheets=sheets)
