@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
@@ -202,5 +203,9 @@ class Facts:
         }
 
     def accuracy(self, model: str, source: str) -> float:
-        """Return a model's accuracy on unseen pictures: source ``movie``, ``web``, ``all`` or ``probe:<name>``."""
-        return self.models[model].metrics[source].accuracy
+        """Return a model's accuracy on unseen pictures: source ``movie``, ``web``, ``all`` or ``probe:<name>``.
+
+        Not a number where there was nothing to judge, so that every comparison with it fails.
+        """
+        found = self.models[model].metrics.get(source)
+        return found.accuracy if found is not None else math.nan
