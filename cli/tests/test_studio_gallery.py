@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import urllib.error
@@ -64,6 +65,15 @@ def test_expected_counts_add_up(studio):
         assert counts.refused == {"too-many-pixels": 1, "truncated": 1, "not-a-picture": 1}
     assert studio.expected().seen == len(studio.offers)
     assert studio.expected(label=LABELS[0], style="sketch").refused == {"truncated": 1}
+
+
+def test_what_was_taken_down_is_expected_to_be_refused(studio):
+    offer = next(o for o in of_fate(studio, "kept") if o.style == "cosplay")
+    gone = studio.of_bytes({hashlib.sha256(data_of(studio, offer)).hexdigest()})
+    assert gone == {offer.id}
+    counts = studio.expected(gone=gone)
+    assert counts.refused["taken-down"] == 1
+    assert (counts.seen, counts.kept) == (studio.expected().seen, studio.expected().kept - 1)
 
 
 def test_every_copy_names_what_it_repeats(studio):

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
@@ -134,8 +134,17 @@ class Expected:
     refused: dict[str, int] = field(default_factory=dict)
 
 
-def expected(offers: Iterable[Offer], *, label: str | None = None, style: str | None = None) -> Expected:
-    """Count what a collection of these offers must come to, for one film and style or for all."""
+def expected(
+    offers: Iterable[Offer],
+    *,
+    label: str | None = None,
+    style: str | None = None,
+    gone: Container[str] = (),
+) -> Expected:
+    """Count what a collection of these offers must come to, for one film and style or for all.
+
+    `gone` are offers that were taken down where they are collected: they are refused from then on.
+    """
     offers = list(offers)
     contested = {offer.of for offer in offers if offer.fate == "conflict"}
     counts = Expected()
@@ -143,7 +152,9 @@ def expected(offers: Iterable[Offer], *, label: str | None = None, style: str | 
         if label not in (None, offer.label) or style not in (None, offer.style):
             continue
         counts.seen += 1
-        if offer.fate == "conflict" or offer.id in contested:
+        if offer.id in gone:
+            counts.refused["taken-down"] = counts.refused.get("taken-down", 0) + 1
+        elif offer.fate == "conflict" or offer.id in contested:
             counts.conflicts += 1
         elif offer.fate == "kept":
             counts.kept += 1

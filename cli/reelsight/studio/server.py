@@ -5,10 +5,11 @@ Called by `reel demo`.
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -36,13 +37,21 @@ class Studio:
     url: str
     host: str  # 127.0.0.1:port
     offers: tuple[Offer, ...]
+    directory: Path
 
     @property
     def commons_url(self) -> str:
         return f"{self.url}/{'/'.join(commons.PATH)}"
 
-    def expected(self, *, label: str | None = None, style: str | None = None) -> Expected:
-        return expected(self.offers, label=label, style=style)
+    def expected(
+        self, *, label: str | None = None, style: str | None = None, gone: Container[str] = ()
+    ) -> Expected:
+        return expected(self.offers, label=label, style=style, gone=gone)
+
+    def of_bytes(self, hashes: Container[str]) -> set[str]:
+        """The offers whose files have these SHA-256 sums."""
+        read = {o.id: (self.directory / o.file).read_bytes() for o in self.offers}
+        return {name for name, data in read.items() if hashlib.sha256(data).hexdigest() in hashes}
 
 
 class BadQuery(ValueError):
@@ -216,7 +225,7 @@ def serve(directory: Path, *, seed: int, port: int = 0, per_style: int = PER_STY
     thread.start()
     try:
         host = f"127.0.0.1:{server.server_address[1]}"
-        yield Studio(f"http://{host}", host, tuple(offers))
+        yield Studio(f"http://{host}", host, tuple(offers), directory)
     finally:
         server.shutdown()
         server.server_close()
