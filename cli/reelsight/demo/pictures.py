@@ -35,7 +35,7 @@ def fetch(client: Client, image_id: str) -> Shown:
     content = client.download(image["file"]["url"])
     if image["source"] == Source.WEB:
         return Shown(content, f"{image['label']}, {image['style']}", credit_of(image))
-    return Shown(content, f"{image['label']} at {image['time_seconds']:.1f} s")
+    return Shown(content, f"{image['label']} at {image['time_seconds']:.1f}\u00a0s")
 
 
 def credit_of(image: JsonObject) -> Credit:
