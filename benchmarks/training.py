@@ -25,8 +25,9 @@ from PIL import Image
 from reel_networks import build, input_stats, load_pretrained, parameter_groups
 from reel_shared.contracts import BuildDatasetVersionRequest
 from reel_shared.manifest import Manifest, ManifestImage
+from reel_trainer.batches import Places
 from reel_trainer.recipe import Recipe
-from reel_trainer.training import Places, train_model
+from reel_trainer.training import train_model
 from reel_trainer.versions import build_dataset_version
 
 ARCHITECTURE, CLASSES = "efficientnet_lite0", ("a", "b", "c", "d")

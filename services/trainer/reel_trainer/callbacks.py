@@ -1,9 +1,10 @@
-"""fastai callbacks: a row of figures per epoch, progress per batch, a body that is truly frozen, CPU bf16."""
+"""fastai callbacks: figures and a checkpoint per epoch, progress per batch, a body that is truly frozen, CPU bf16."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ import torch
 from fastai.callback.core import Callback, CancelFitException
 
 from reel_shared.manifest import ManifestImage
+from reel_trainer import checkpoints
+from reel_trainer.checkpoints import Checkpoint, Keep, Moment, StageFigures
 from reel_trainer.evaluation import slices
+from reel_trainer.recipe import Stage
 
 Report = Callable[[str, dict[str, Any]], None]
-"""Hears ("progress" | "epoch" | "stage", data); raising from it stops the training."""
+"""Hears ("progress" | "epoch" | "checkpoint" | "stage", data); raising from it stops the training."""
 EpochRow = dict[str, float | str]
 
 
@@ -36,11 +40,10 @@ class EpochRows(Telling):
 
     order = 60
 
-    def __init__(self, stage: str, valid_rows: Sequence[ManifestImage], report: Report) -> None:
-        self.stage, self.report = stage, report
-        self.rows: list[EpochRow] = []
-        self.train_seconds = 0.0
-        self.train_images = 0
+    def __init__(
+        self, stage: str, valid_rows: Sequence[ManifestImage], report: Report, figures: StageFigures
+    ) -> None:
+        self.stage, self.report, self.figures = stage, report, figures
         self._parts = {name: part for name, part in slices(valid_rows).items() if ":" not in name}
 
     def before_train(self) -> None:
@@ -63,15 +66,15 @@ class EpochRows(Telling):
             raise ValueError("an epoch without a single batch")
         self._train_loss = float(self._loss) / self._images
         self._seconds = time.perf_counter() - self._began
-        self.train_seconds += self._seconds
-        self.train_images += self._images
+        self.figures.train_seconds += self._seconds
+        self.figures.train_images += self._images
         self._rate = self._images / self._seconds
 
     def after_validate(self) -> None:
         right = torch.cat(self._right).cpu().numpy().astype(np.float64)
         row: EpochRow = {
             "stage": self.stage,
-            "epoch": len(self.rows) + 1,
+            "epoch": len(self.figures.rows) + 1,
             "train_loss": self._train_loss,
             "valid_loss": float(self._loss) / self._images,
             "accuracy": float(right.mean()),
@@ -85,7 +88,7 @@ class EpochRows(Telling):
         }
         if not np.isfinite(float(row["train_loss"])):
             raise DivergedError(self.stage)
-        self.rows.append(row)
+        self.figures.rows.append(row)
         self.tell("epoch", dict(row))
 
     def _start(self) -> None:
@@ -110,6 +113,98 @@ class BatchProgress(Telling):
         self.tell(
             "progress", {"done": self.done, "total": self.total, "unit": "pictures", "stage": self.stage}
         )
+
+
+class EpochKeeper(Telling):
+    """Between two epochs: notes the best one, writes a checkpoint, ends the stage early; takes a checkpoint up."""
+
+    order = 90  # behind the row of the epoch, and behind fastai's skipping of epochs
+
+    def __init__(
+        self,
+        stage: Stage,
+        figures: StageFigures,
+        report: Report,
+        *,
+        folder: Path | None,
+        held: Checkpoint | None,
+        keep: Keep | None,
+    ) -> None:
+        """``held`` is the checkpoint in ``folder`` that the stage goes on from; ``keep`` writes the next ones."""
+        self.stage, self.figures, self.report = stage, figures, report
+        self._folder, self._held, self._keep = folder, held, keep
+        self._start = len(figures.rows)
+        self._best = checkpoints.load_best(folder) if folder else None
+        self._earlier = figures.seconds
+        self._began = time.perf_counter()
+        self.progress: BatchProgress | None = None
+
+    def before_epoch(self) -> None:
+        """All that fastai sets up for a fit is done now; nothing random is drawn between here and the first batch."""
+        if self._held is None or self._folder is None or self.epoch != self._start:
+            return
+        if self._start:
+            checkpoints.load_optimizer(self._folder, self._held, self.opt)
+            self.dls.train.rng.bit_generator.state = self._held.loader
+            if self._held.scaler and getattr(self.learn, "scaler", None) is not None:
+                self.learn.scaler.load_state_dict(self._held.scaler)
+        checkpoints.restore_random(self._held.random)
+
+    def after_epoch(self) -> None:
+        if self.epoch < self._start:
+            return  # skipped
+        self.figures.seconds = self._earlier + time.perf_counter() - self._began
+        if self.stage.keep_best and self._is_best():
+            self.figures.best_epoch = len(self.figures.rows)
+            self._best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        over = is_over(self.stage, self.figures.rows)
+        if self._keep is not None:
+            self._checkpoint(self._keep, over=over)
+        if over and len(self.figures.rows) < self.stage.epochs:
+            raise CancelFitException
+
+    def after_fit(self) -> None:
+        if not hasattr(self.learn, "stopped_by"):
+            self.take_best(self.model)
+
+    def take_best(self, model: torch.nn.Module) -> None:
+        """Give the network the best epoch's weights, where those are kept."""
+        if self.stage.keep_best and self._best is not None:
+            model.load_state_dict(self._best)
+
+    def _is_best(self) -> bool:
+        *others, last = self.figures.rows
+        return all(_rank(last) > _rank(row) for row in others)
+
+    def _checkpoint(self, keep: Keep, *, over: bool) -> None:
+        scaler = getattr(self.learn, "scaler", None)
+        moment = Moment(
+            model=self.model,
+            optimizer=None if over else self.opt,
+            best=self._best,
+            loader=self.dls.train.rng.bit_generator.state,
+            scaler=scaler.state_dict() if scaler is not None else {},
+            figures=self.figures,
+            done=self.progress.done if self.progress else 0,
+        )
+        folder = keep(moment)
+        facts = {"stage": self.stage.name, "epoch": len(self.figures.rows), "folder": str(folder)}
+        self.tell("checkpoint", facts)
+
+
+def is_over(stage: Stage, rows: Sequence[EpochRow]) -> bool:
+    """Whether a stage with these epochs behind it is done: all of them, or none better for ``patience`` of them."""
+    if len(rows) >= stage.epochs:
+        return True
+    if stage.patience is None or not rows:
+        return False
+    best = max(range(len(rows)), key=lambda index: _rank(rows[index]))
+    return len(rows) - 1 - best >= stage.patience
+
+
+def _rank(row: EpochRow) -> tuple[float, float]:
+    """Order epochs by accuracy, and those of one accuracy by loss."""
+    return float(row["accuracy"]), -float(row["valid_loss"])
 
 
 class FrozenBody(Callback):  # type: ignore[misc]

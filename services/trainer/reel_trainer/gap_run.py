@@ -37,7 +37,8 @@ def run(spec: Spec, report: Report) -> None:
     """Write the accuracies on both splits, their difference and its interval."""
     import torch
 
-    from reel_trainer.training import Places, train_model
+    from reel_trainer.batches import Places
+    from reel_trainer.training import train_model
 
     torch.set_num_threads(usable_cores())
     found: dict[str, Any] = {}

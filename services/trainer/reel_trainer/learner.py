@@ -68,8 +68,12 @@ def run_stage(
     loaders: Loaders,
     precision: Precision,
     callbacks: Sequence[Callback],
+    *,
+    start_epoch: int = 0,
 ) -> None:
     """Train ``model`` in place through one stage: one cycle, with rates rising from early body to head.
+
+    ``start_epoch`` epochs are behind it already: the cycle goes on where they end.
 
     Raises Unprocessable when the loss diverges, and what a report raised to stop it.
     """
@@ -83,6 +87,8 @@ def run_stage(
         default_cbs=False,
         cbs=[TrainEvalCallback(), *_precision_callbacks(precision, loaders.device), *callbacks],
     )
+    # A gradient left from an unfrozen stage, even one of zeros, would let weight decay wear a frozen body away.
+    model.zero_grad(set_to_none=True)
     if stage.frozen:
         learner.freeze()
         if not stage.train_bn:
@@ -99,6 +105,7 @@ def run_stage(
                 div=cycle.div,
                 div_final=cycle.div_final,
                 pct_start=cycle.pct_start,
+                start_epoch=start_epoch,
             )
     except DivergedError as error:
         raise Unprocessable(

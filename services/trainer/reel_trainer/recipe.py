@@ -55,6 +55,12 @@ class Stage(Model):
     epochs: int = Field(ge=1, le=1000)
     lr_max: Rate | tuple[Rate, Rate] = Field(description="for all, or from the early body up to the head")
     one_cycle: OneCycle | None = Field(default=None, description="instead of the recipe's")
+    keep_best: bool = Field(
+        default=False, description="go on with the most accurate epoch's weights, not with the last one's"
+    )
+    patience: int | None = Field(
+        default=None, ge=1, le=1000, description="end the stage after so many epochs without a better one"
+    )
 
     @field_validator("lr_max")
     @classmethod

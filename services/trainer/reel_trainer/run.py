@@ -38,6 +38,10 @@ class Spec(Model):
     certificate: Path | None = None
     """The stored leak certificate; None for versions from before it was stored."""
     allow_uncertified: bool = False
+    checkpoints: Path | None = None
+    """A folder that gets one folder for each epoch; None for none."""
+    resume: Path | None = None
+    """The checkpoint to go on from."""
     threads: int | None = None
 
 
@@ -48,12 +52,21 @@ def run(spec: Spec, report: Report) -> None:
     # seconds of imports: only once there is something to train on
     import torch
 
+    from reel_trainer.batches import Places
     from reel_trainer.export import Identity, export
-    from reel_trainer.training import Places, train_model
+    from reel_trainer.training import Keeping, train_model
 
     torch.set_num_threads(spec.threads or usable_cores())
-    places = Places(spec.pictures, spec.scratch)
-    trained = train_model(manifest, spec.recipe, places, weights=spec.weights, seed=spec.seed, report=report)
+    trained = train_model(
+        manifest,
+        spec.recipe,
+        Places(spec.pictures, spec.scratch),
+        weights=spec.weights,
+        seed=spec.seed,
+        report=report,
+        keeping=Keeping(spec.checkpoints, _plan(spec), spec.resume) if spec.checkpoints else None,
+    )
+    notes = (*proof.notes, *trained.notes)
     who = Identity(
         spec.model_id,
         spec.dataset_version_id,
@@ -61,7 +74,7 @@ def run(spec: Spec, report: Report) -> None:
         manifest_sha256=spec.manifest_sha256,
         certified=proof.certified,
         certificate_sha256=proof.file_sha256,
-        notes=proof.notes,
+        notes=notes,
     )
     export(trained, spec.out, manifest=manifest, recipe=spec.recipe, identity_of=who)
     result = {
@@ -73,10 +86,21 @@ def run(spec: Spec, report: Report) -> None:
         "metrics": {name: metrics.model_dump() for name, metrics in trained.metrics.items()},
         "epochs": trained.epochs,
         "certified": proof.certified,
-        "notes": list(proof.notes),
+        "notes": list(notes),
         "seconds": trained.seconds,
     }
     (spec.out / RESULT).write_text(json.dumps(result))
+
+
+def _plan(spec: Spec) -> str:
+    """Return a digest of what makes a training what it is."""
+    facts = [
+        spec.manifest_sha256,
+        spec.recipe.model_dump_json(exclude={"name", "description"}),
+        spec.weights_name or spec.weights,
+        str(spec.seed),
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 class _Proof(NamedTuple):

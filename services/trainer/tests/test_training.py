@@ -15,10 +15,11 @@ from reel_shared.errors import Unprocessable
 from reel_shared.manifest import identity
 from reel_shared.model_card import CARD, GRAPH, WEIGHTS, load_model_card
 from reel_trainer import learner
+from reel_trainer.batches import Places
 from reel_trainer.data import PictureLoader
 from reel_trainer.evaluation import evaluate
 from reel_trainer.export import ExportFailed, Identity, Serving, check_graph, export
-from reel_trainer.training import Places, train_model
+from reel_trainer.training import train_model
 
 WHO = Identity("mdl_1", "dsv_1", "package")
 

@@ -43,6 +43,9 @@ class StageResult(Model):
     valid_loss: float
     seconds: float
     images_per_second: float
+    kept_epoch: int | None = Field(
+        default=None, description="the epoch whose weights the next stage began with; its figures are those above"
+    )
 
 
 class TrainModelResult(Model):

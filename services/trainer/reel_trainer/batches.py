@@ -1,0 +1,112 @@
+"""The batches of each stage, from pictures decoded once a size; called by ``training``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from reel_networks import InputStats
+from reel_shared.manifest import ManifestImage
+from reel_trainer.cache import PictureCache, build_cache
+from reel_trainer.data import Loaders, Normalize, PictureLoader, Rows, augmentation
+from reel_trainer.learner import rows_labels
+from reel_trainer.recipe import Recipe, Stage
+
+VALID_BATCH = 64
+
+Tell = Callable[[str], None]
+"""Hears in words what is being done; may raise."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """``pictures`` holds files named by their SHA-256; ``scratch`` is room for decoded pictures."""
+
+    pictures: Path
+    scratch: Path
+
+
+@dataclass
+class Batches:
+    """Makes loaders; what it decoded for one stage serves the next of the same size."""
+
+    classes: list[str]
+    recipe: Recipe
+    places: Places
+    rows: Rows
+    stats: InputStats
+    device: torch.device
+    seed: int
+    tell: Tell
+    _caches: dict[str, PictureCache] = field(default_factory=dict)
+
+    def loaders(self, stage: Stage, number: int) -> Loaders:
+        """Return the batches of a stage; ``number``, its place in the recipe, sets the order of its pictures apart."""
+        roomy = math.ceil(stage.size * max(1.05, self.recipe.transforms.max_zoom))
+        train, valid = self._cache("train", roomy), self._cache("valid", stage.size)
+        change = augmentation(self.recipe.transforms, stage.size)
+        cells = [(row.label, row.source.value) for row in self.rows.train]
+        return Loaders(
+            PictureLoader(
+                train,
+                rows_labels(self.rows.train, self.classes),
+                Normalize.of(self.stats, self.device, augment=change),
+                batch_size=stage.batch_size,
+                device=self.device,
+                rng=np.random.default_rng([self.seed, number]),
+                cells=cells if self.recipe.sampling == "balanced" else None,
+                web_share=self.recipe.web_share,
+            ),
+            PictureLoader(
+                valid,
+                rows_labels(self.rows.valid, self.classes),
+                Normalize.of(self.stats, self.device),
+                batch_size=max(VALID_BATCH, stage.batch_size),
+                device=self.device,
+            ),
+            self.device,
+        )
+
+    def judging(self, name: str, rows: list[ManifestImage]) -> PictureLoader:
+        """Return batches of other pictures, as serving would see them at the last stage's size."""
+        size = self.recipe.stages[-1].size
+        cache = build_cache(
+            rows,
+            self.places.pictures,
+            self.places.scratch / f"{name}.u8",
+            side=size,
+            roomy=False,
+            tick=self._tick(name, len(rows), size),
+        )
+        return PictureLoader(
+            cache,
+            rows_labels(rows, self.classes),
+            Normalize.of(self.stats, self.device),
+            batch_size=VALID_BATCH,
+            device=self.device,
+        )
+
+    def _cache(self, side: str, size: int) -> PictureCache:
+        held = self._caches.get(side)
+        if held is not None and held.side == size:
+            return held
+        path = self.places.scratch / f"{side}.u8"
+        path.unlink(missing_ok=True)  # the old file's pages live on for as long as it is mapped
+        rows = self.rows.train if side == "train" else self.rows.valid
+        tick = self._tick(side, len(rows), size)
+        self._caches[side] = build_cache(
+            rows, self.places.pictures, path, side=size, roomy=side == "train", tick=tick
+        )
+        return self._caches[side]
+
+    def _tick(self, side: str, total: int, size: int) -> Callable[[int], None]:
+        def tick(done: int) -> None:
+            if done % 32 == 0 or done == total:
+                self.tell(f"decoding {side} pictures for {size} px: {done} of {total}")
+
+        return tick

@@ -1,0 +1,196 @@
+"""The state of a training between two epochs, as files without a pickle; called by ``training``.
+
+A checkpoint is a folder: the network's weights and, within a stage, the optimizer's tensors as safetensors, the best
+weights so far where they are kept, and ``checkpoint.json`` with all that is no tensor: place in the recipe, figures,
+random states. With one loader process on a CPU a training that goes on from it ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from fastai.optimizer import Optimizer
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from reel_shared.contracts import Model, StageResult
+from reel_shared.errors import Corrupt
+
+STATE = "checkpoint.json"
+WEIGHTS = "weights.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+BEST = "best.safetensors"
+
+
+class Figures(Model):
+    """What a training has told so far."""
+
+    stages: list[StageResult] = Field(default_factory=list)
+    """Of finished stages."""
+    epochs: list[dict[str, Any]] = Field(default_factory=list)
+    """Rows of finished stages."""
+    done: int = 0
+    """Pictures that passed through the network."""
+    seconds: float = 0.0
+
+
+class StageFigures(Model):
+    """What the stage under way has told so far."""
+
+    rows: list[dict[str, Any]] = Field(default_factory=list)
+    seconds: float = 0.0
+    train_seconds: float = 0.0
+    train_images: int = 0
+    best_epoch: int = 0
+    """1 for the first; 0 for none."""
+
+
+class Checkpoint(Model):
+    """Everything but tensors. ``epoch`` of ``stage`` (from 0) are finished; all of them when the stage is."""
+
+    plan: str
+    """Digest of what must be the same in the training that goes on."""
+    stage: int
+    epoch: int
+    precision: str
+    figures: Figures
+    stage_figures: StageFigures
+    random: dict[str, Any]
+    loader: dict[str, Any]
+    """Random state of the stage's training loader."""
+    optimizer: list[dict[str, float | bool | int]] = Field(default_factory=list)
+    """By parameter: what the optimizer remembers of it besides tensors."""
+    scaler: dict[str, float | int | None] = Field(default_factory=dict)
+
+
+class Moment(NamedTuple):
+    """A training between two epochs, as it lies in memory."""
+
+    model: nn.Module
+    optimizer: Optimizer | None
+    """None when the stage is over: the next one has its own."""
+    best: Mapping[str, torch.Tensor] | None
+    loader: dict[str, Any]
+    scaler: dict[str, Any]
+    figures: StageFigures
+    done: int
+
+
+Keep = Callable[[Moment], Path]
+"""Writes a checkpoint and returns its folder."""
+
+
+def write(folder: Path, moment: Moment, *, plan: str, stage: int, precision: str, figures: Figures) -> Path:
+    """Write a checkpoint into a new folder, which appears under its name only when it is whole."""
+    part = folder.with_name(f".{folder.name}.part")
+    part.mkdir(parents=True)
+    save_file(_plain(moment.model.state_dict()), part / WEIGHTS)
+    others: list[dict[str, Any]] = []
+    if moment.optimizer is not None:
+        tensors, others = _remembered(moment.optimizer)
+        save_file(tensors, part / OPTIMIZER)
+    if moment.best is not None:
+        save_file(_plain(moment.best), part / BEST)
+    state = Checkpoint(
+        plan=plan,
+        stage=stage,
+        epoch=len(moment.figures.rows),
+        precision=precision,
+        figures=figures,
+        stage_figures=moment.figures,
+        random=random_state(),
+        loader=moment.loader,
+        optimizer=others,
+        scaler=moment.scaler,
+    )
+    (part / STATE).write_text(state.model_dump_json())
+    return part.rename(folder)
+
+
+def load(folder: Path) -> Checkpoint:
+    """Raises Corrupt."""
+    try:
+        return Checkpoint.model_validate_json((folder / STATE).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise Corrupt("The training's checkpoint cannot be read; start the training anew.") from error
+
+
+def load_weights(folder: Path, model: nn.Module) -> None:
+    """Raises Corrupt."""
+    try:
+        model.load_state_dict(_read(folder / WEIGHTS))
+    except RuntimeError as error:
+        raise Corrupt("The checkpoint's weights do not fit the network; start the training anew.") from error
+
+
+def load_best(folder: Path) -> dict[str, torch.Tensor] | None:
+    """Return the best weights of the stage, or None where none are kept. Raises Corrupt."""
+    return _read(folder / BEST) if (folder / BEST).exists() else None
+
+
+def load_optimizer(folder: Path, state: Checkpoint, optimizer: Optimizer) -> None:
+    """Put back what the optimizer knew of each parameter. Raises Corrupt."""
+    tensors = _read(folder / OPTIMIZER)
+    parameters = [entry[0] for entry in optimizer.all_params()]
+    if len(parameters) != len(state.optimizer):
+        raise Corrupt("The checkpoint's optimizer does not fit the network; start the training anew.")
+    for number, (parameter, known) in enumerate(zip(parameters, state.optimizer, strict=True)):
+        kept: dict[str, Any] = dict(known)
+        for name, tensor in tensors.items():
+            place, _, entry = name.partition(".")
+            if int(place) == number:
+                # in the memory format of the parameter: other strides may run other kernels, whose last bits differ
+                kept[entry] = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+        optimizer.state[parameter] = kept
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of every generator that a training draws from, but its loader's."""
+    version, words, gauss = random.getstate()
+    name, keys, *rest = np.random.get_state(legacy=True)
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [name, np.asarray(keys).tolist(), *rest],
+        "torch": torch.get_rng_state().tolist(),
+        "cuda": [state.tolist() for state in cuda],
+    }
+
+
+def restore_random(state: Mapping[str, Any]) -> None:
+    """Put back what ``random_state`` gave; generators of devices that are not here are left out."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
+    torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
+    if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):
+        torch.cuda.set_rng_state_all([torch.tensor(one, dtype=torch.uint8) for one in state["cuda"]])
+
+
+def _remembered(optimizer: Optimizer) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
+    tensors: dict[str, torch.Tensor] = {}
+    others: list[dict[str, Any]] = []
+    for number, (_, _, state, _) in enumerate(optimizer.all_params()):
+        others.append({name: value for name, value in state.items() if not torch.is_tensor(value)})
+        tensors |= {f"{number}.{name}": value for name, value in state.items() if torch.is_tensor(value)}
+    return _plain(tensors), others
+
+
+def _plain(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        found: dict[str, torch.Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise Corrupt("The training's checkpoint cannot be read; start the training anew.") from error
+    return found
