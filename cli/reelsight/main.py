@@ -18,6 +18,7 @@ from reelsight.commands.pictures import pictures
 from reelsight.commands.platform import demo, up
 from reelsight.commands.predict import predict
 from reelsight.commands.training import train
+from reelsight.commands.trainings import trainings
 
 app = typer.Typer(
     name="reel",
@@ -33,6 +34,7 @@ app.add_typer(frames, name="frames")
 app.add_typer(pictures, name="pictures")
 app.add_typer(dataset, name="dataset")
 app.command()(train)
+app.add_typer(trainings, name="trainings")
 app.add_typer(jobs, name="jobs")
 app.command()(predict)
 app.command()(explain)

@@ -209,6 +209,14 @@ class Client(Calls):
     def replay(self, job_id: str) -> JsonObject:
         return self.post(f"/v1/jobs/{job_id}/replay")
 
+    def stop_training(self, job_id: str, *, when: str = "epoch") -> JsonObject:
+        """Stop a training ``now`` or after the ``epoch``; ``resume_training`` goes on from its last checkpoint."""
+        return self.post(f"/v1/trainings/{job_id}/stop", json={"when": when})
+
+    def resume_training(self, job_id: str) -> JsonObject:
+        """Return the new job that goes on with a failed or stopped training."""
+        return self.post(f"/v1/trainings/{job_id}/resume", json={})
+
     # --- pictures, models, files --------------------------------------------------------------------------
 
     def predict(self, picture: bytes, *, model: str = "active", top_k: int = 3) -> JsonObject:

@@ -32,6 +32,7 @@ from reel_shared.db.models import (
     SplitPin,
     Takedown,
     TrainedModel,
+    TrainingState,
 )
 from reel_shared.embedded import Seaweed, Valkey
 from reel_shared.embedded.ports import free_port
@@ -146,10 +147,10 @@ class Story:
         request = contracts.TrainModelRequest(
             dataset_version_id=new_id_of(self.version, "dataset_version_id"), recipe="demo", activate=True
         )
-        return self.killed(lambda: self.client.train_model(request), self.has_trained_an_epoch)
+        return self.killed(lambda: self.client.train_model(request), self.has_a_checkpoint)
 
-    def has_trained_an_epoch(self, job: Job) -> bool:
-        return any(event.type == "metric" for event in self.running.events(job.id))
+    def has_a_checkpoint(self, job: Job) -> bool:
+        return any(state.checkpoint for state in self.running.rows(TrainingState, job_id=job.id))
 
     def killed(self, submit, when) -> Job:
         return self.ended(self.running.kill_in_the_middle(submit, when))
@@ -285,6 +286,17 @@ def test_train_model(running: Platform, story: Story) -> None:
     assert running.count(TrainedModel) == 1
     assert running.count(ModelAlias, name="active", model_id=result.model_id) == 1
     assert objects("models") == {file.key for file in result.files.values()}
+    again = [event.data.get("attempt") == 2 for event in running.events(job.id)].index(True)
+    before, after = (
+        [(row["stage"], row["epoch"]) for event in told if event.type == "metric" for row in [event.data]]
+        for told in (running.events(job.id)[:again], running.events(job.id)[again:])
+    )
+    whole = [(row["stage"], row["epoch"]) for row in result.epochs]
+    assert before, "it was killed behind an epoch"
+    assert 0 < len(after) < len(whole), "the second attempt went on and did not begin anew"
+    assert after == whole[-len(after) :]
+    assert before[: len(whole) - len(after)] == whole[: len(whole) - len(after)]
+    assert (running.count(TrainingState), objects("checkpoints")) == (0, set()), "what nobody needs any more"
 
 
 def test_export_dataset(running: Platform, story: Story) -> None:

@@ -38,7 +38,11 @@ def train(
     if detach:
         announce(jobs, as_json=as_json)
         return
-    result = follow(client, jobs)[recipe]["result"]
+    show_result(follow(client, jobs)[recipe]["result"], as_json=as_json)
+
+
+def show_result(result: JsonObject, *, as_json: bool) -> None:
+    """Print what a training gave."""
     if console.wants_json(as_json):
         console.print_json(result)
         return

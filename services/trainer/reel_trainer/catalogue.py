@@ -11,15 +11,27 @@ from sqlalchemy.orm import Session
 from reel_shared.certificate import why_uncertified
 from reel_shared.contracts import (
     ACTIVE,
+    TRAIN_MODEL,
     BuildDatasetVersionResult,
     ImageState,
     SplitCertificate,
     StoredFile,
+    TrainingCheckpoint,
     TrainModelResult,
 )
 from reel_shared.db import locks
-from reel_shared.db.models import DatasetVersion, Image, ModelAlias, SplitPin, Takedown, TrainedModel, utcnow
-from reel_shared.errors import NotFound, Unprocessable
+from reel_shared.db.models import (
+    DatasetVersion,
+    Image,
+    Job,
+    ModelAlias,
+    SplitPin,
+    Takedown,
+    TrainedModel,
+    TrainingState,
+    utcnow,
+)
+from reel_shared.errors import Conflict, NotFound, Unprocessable
 from reel_shared.manifest import ManifestImage
 from reel_shared.model_card import ModelCard
 from reel_trainer.pins import Pin
@@ -125,6 +137,41 @@ def active_id(session: Session) -> str | None:
 def activate(session: Session, model_id: str) -> None:
     """Let this model serve from now on."""
     session.merge(ModelAlias(name=ACTIVE, model_id=model_id, updated_at=utcnow()))
+
+
+def training(session: Session, job_id: str) -> Job:
+    """Return a training's job. Raises NotFound."""
+    job = session.get(Job, job_id)
+    if job is None or job.kind != TRAIN_MODEL.name:
+        raise NotFound(f"There is no training {job_id}.")
+    return job
+
+
+def last_checkpoint(session: Session, job_id: str) -> TrainingCheckpoint | None:
+    row = session.get(TrainingState, job_id)
+    return TrainingCheckpoint.model_validate(row.checkpoint) if row and row.checkpoint else None
+
+
+def resumable(session: Session, job_id: str) -> TrainingCheckpoint:
+    """Return where a training that has ended before its time can go on. Raises NotFound, Conflict."""
+    job = training(session, job_id)
+    if job.state not in ("failed", "canceled"):
+        raise Conflict(f"The training is {job.state}; only a failed or canceled one can be resumed.")
+    found = last_checkpoint(session, job_id)
+    if found is None:
+        raise Conflict(
+            f"Training {job_id} left no checkpoint; start it anew with POST /v1/jobs/{job_id}/replay."
+        )
+    return found
+
+
+def wish_stop(session: Session, job_id: str) -> None:
+    """Let a training end after the epoch that it is in."""
+    row = session.get(TrainingState, job_id)
+    if row is None:
+        session.add(TrainingState(job_id=job_id, stop_after_epoch=True))
+    else:
+        row.stop_after_epoch = True
 
 
 def write_version(

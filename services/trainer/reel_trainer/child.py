@@ -17,7 +17,7 @@ import structlog
 
 from reel_shared.contracts import Model
 from reel_shared.errors import ReelError
-from reel_trainer.program import EXIT_FAILED
+from reel_trainer.program import EXIT_FAILED, EXIT_STOPPED
 
 log = structlog.get_logger(__name__)
 
@@ -52,12 +52,13 @@ def follow(
     folder: Path,
     *,
     hear: Callable[[str, dict[str, Any]], None],
-    look: Callable[[], None],
-) -> None:
-    """Run the child, the module ``program``, on ``spec`` to its end.
+    look: Callable[[], object],
+) -> bool:
+    """Run the child, the module ``program``, on ``spec`` to its end; False when it stopped because it was asked to.
 
     ``hear`` gets its events, ``look`` runs twice a second; either may raise. Whatever they raise stops the child
-    first (SIGTERM, then SIGKILL). Raises ChildFailed with the child's reason, ReelError when it died without one.
+    first (SIGTERM, then SIGKILL). A signal that ``look`` returns is sent to the child, once. Raises ChildFailed with
+    the child's reason, ReelError when it died without one.
     """
     path, story = folder / "spec.json", folder / "child.log"
     path.write_text(spec.model_dump_json())
@@ -76,31 +77,40 @@ def follow(
         _stop(child)
     if code == EXIT_FAILED and error:
         raise ChildFailed(error)
+    if code == EXIT_STOPPED:
+        return False
     if code:
         log.error("child.died", program=program, code=code, story=_tail(story))
         raise ReelError(
             f"The process that did the work ended with {_meaning(code)}; the worker's log has the story."
         )
+    return True
 
 
 def _listen(
     child: subprocess.Popen[bytes],
     hear: Callable[[str, dict[str, Any]], None],
-    look: Callable[[], None],
+    look: Callable[[], object],
 ) -> dict[str, Any] | None:
-    """Pass events on until the child closes its output; return its error, if it told one."""
+    """Pass events on until the child closes its output; return its error, if it told one.
+
+    A signal waits for the child's first event: before it listens, any signal would kill it.
+    """
     lines: queue.Queue[bytes | None] = queue.Queue(_LINES)
     threading.Thread(target=_read, args=(child, lines), name="child-events", daemon=True).start()
-    error = None
+    error, spoken, sent = None, False, None
     while True:
-        look()
+        wish = look()
+        if isinstance(wish, signal.Signals) and spoken and wish != sent:
+            sent = wish
+            child.send_signal(wish)
         try:
             line = lines.get(timeout=LOOK_EVERY_SECONDS)
         except queue.Empty:
             continue
         if line is None:
             return error
-        event = json.loads(line)
+        spoken, event = True, json.loads(line)
         name = event.pop("event")
         if name == "error":
             error = event

@@ -30,7 +30,7 @@ Report = Callable[[str, dict[str, Any]], None]
 
 
 class Stopped(Exception):
-    """SIGTERM came."""
+    """SIGTERM came, or SIGUSR1 and then a checkpoint."""
 
 
 class Events:
@@ -38,6 +38,7 @@ class Events:
 
     def __init__(self, stream: TextIO) -> None:
         self.stopped = False
+        self.stops_at_checkpoint = False
         self._stream = stream
         self._told = 0.0
 
@@ -50,6 +51,8 @@ class Events:
                 return
             self._told = now
         self.write(event, data)
+        if event == "checkpoint" and self.stops_at_checkpoint:
+            raise Stopped
 
     def write(self, event: str, data: dict[str, Any]) -> None:
         self._stream.write(json.dumps({"event": event, **data}) + "\n")
@@ -60,7 +63,8 @@ def run_program(arguments: list[str], spec: type[SpecT], work: Callable[[SpecT, 
     """Do ``work`` on the file named; 0, EXIT_FAILED after one ``error`` line, or EXIT_STOPPED."""
     _die_with_parent()
     events = Events(_claim_stdout())
-    signal.signal(signal.SIGTERM, _stopper(events))
+    signal.signal(signal.SIGTERM, _setter(events, "stopped"))
+    signal.signal(signal.SIGUSR1, _setter(events, "stops_at_checkpoint"))
     try:
         work(_read(spec, Path(arguments[0])), events)
     except Stopped:
@@ -92,9 +96,9 @@ def _claim_stdout() -> TextIO:
     return stream
 
 
-def _stopper(events: Events) -> Callable[[int, Any], None]:
+def _setter(events: Events, name: str) -> Callable[[int, Any], None]:
     def stop(_signal: int, _frame: Any) -> None:
-        events.stopped = True
+        setattr(events, name, True)
 
     return stop
 

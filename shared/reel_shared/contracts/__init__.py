@@ -64,6 +64,7 @@ from reel_shared.contracts.quality import FrameChecks, QualityChecks
 from reel_shared.contracts.trainings import (
     Metrics,
     StageResult,
+    TrainingCheckpoint,
     TrainModelRequest,
     TrainModelResult,
 )
@@ -155,6 +156,7 @@ __all__ = [
     "TakeDownPicturesResult",
     "TrainModelRequest",
     "TrainModelResult",
+    "TrainingCheckpoint",
     "Variant",
     "VersionDiff",
     "spelled",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -23,6 +24,21 @@ class TrainModelRequest(Model):
     allow_uncertified: bool = Field(
         default=False, description="train on a version that leaks all the same; the model says so for ever"
     )
+    resume_from: str | None = Field(
+        default=None,
+        max_length=40,
+        description="a training that failed or was stopped: go on from its last checkpoint; "
+        "set by `POST /v1/trainings/{job_id}/resume`",
+    )
+
+
+class TrainingCheckpoint(Model):
+    """Where a training can go on: so many epochs of a stage are finished."""
+
+    stage: str
+    epoch: int
+    at: datetime
+    files: dict[str, StoredFile]
 
 
 class Metrics(Model):
@@ -44,7 +60,8 @@ class StageResult(Model):
     seconds: float
     images_per_second: float
     kept_epoch: int | None = Field(
-        default=None, description="the epoch whose weights the next stage began with; its figures are those above"
+        default=None,
+        description="the epoch whose weights the next stage began with; its figures are those above",
     )
 
 

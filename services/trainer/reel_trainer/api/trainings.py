@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import APIRouter, Request
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
+from reel_shared import jobs
 from reel_shared.contracts import (
     TRAIN_MODEL,
+    Model,
+    TrainingCheckpoint,
     TrainModelRequest,
 )
-from reel_shared.web.accepted import Submission, submit_job
+from reel_shared.db.engine import reading, transaction
+from reel_shared.errors import Conflict, NotFound
+from reel_shared.web.accepted import Submission, accepted, submit_job
 from reel_shared.web.auth import Reader, Submitter
+from reel_shared.web.envelope import envelope
 from reel_shared.web.schemas import JobView, Page
 from reel_trainer import catalogue
 from reel_trainer.recipe import load_recipe, recipe_names
@@ -33,10 +41,64 @@ def create_training(body: NewTraining, principal: Submitter, request: Request) -
     load_recipe(body.recipe)
 
     def check(session: Session) -> None:
+        if body.resume_from is not None:
+            catalogue.resumable(session, body.resume_from)
         version = catalogue.version(session, body.dataset_version_id)
         catalogue.trainable(version, allow_uncertified=body.allow_uncertified)
 
     return submit_job(TRAIN_MODEL, body, principal, request, check=check)
+
+
+class StopTraining(Model):
+    """The body of `POST /v1/trainings/{job_id}/stop`."""
+
+    when: Literal["now", "epoch"] = "epoch"
+    """now: what the epoch under way has learnt is lost; epoch: when it has ended, and its checkpoint is kept."""
+
+
+@router.post("/v1/trainings/{job_id}/stop", status_code=202, response_model=JobView, tags=["models"])
+def stop_training(job_id: str, body: StopTraining, _principal: Submitter, request: Request) -> Response:
+    """Stop a training now or after the epoch; it ends as canceled and can be resumed from its last checkpoint."""
+    with transaction() as session:
+        job = catalogue.training(session, job_id)
+        if job.state in jobs.TERMINAL:
+            raise Conflict(f"The training has {job.state} already.", state=job.state)
+        if body.when == "epoch" and job.state == jobs.State.RUNNING:
+            catalogue.wish_stop(session, job_id)
+        else:
+            job = jobs.cancel(session, job_id)
+        found = envelope(job)
+    return accepted(found, request)
+
+
+class ResumeTraining(Submission):
+    """The body of `POST /v1/trainings/{job_id}/resume`."""
+
+
+@router.post("/v1/trainings/{job_id}/resume", status_code=202, response_model=JobView, tags=["models"])
+def resume_training(job_id: str, body: ResumeTraining, principal: Submitter, request: Request) -> Response:
+    """Go on with a failed or canceled training from its last checkpoint, as a new job with the same request."""
+    with reading() as session:
+        old = dict(catalogue.training(session, job_id).request)
+    again = NewTraining.model_validate({**old, "resume_from": job_id, "metadata": body.metadata})
+
+    def check(session: Session) -> None:
+        catalogue.resumable(session, job_id)
+        version = catalogue.version(session, again.dataset_version_id)
+        catalogue.trainable(version, allow_uncertified=again.allow_uncertified)
+
+    return submit_job(TRAIN_MODEL, again, principal, request, check=check)
+
+
+@router.get("/v1/trainings/{job_id}/checkpoint", response_model=TrainingCheckpoint, tags=["models"])
+def get_training_checkpoint(job_id: str, _principal: Reader) -> Response:
+    """Where a training that has not succeeded would go on."""
+    with reading() as session:
+        catalogue.training(session, job_id)
+        found = catalogue.last_checkpoint(session, job_id)
+    if found is None:
+        raise NotFound(f"Training {job_id} has no checkpoint: it is in its first epoch, or has succeeded.")
+    return JSONResponse(found.model_dump(mode="json"))
 
 
 @router.get("/v1/recipes", response_model=Page[RecipeView], tags=["models"])

@@ -64,15 +64,17 @@ def relay(context: Context) -> Callable[[str, dict[str, Any]], None]:
     return hear
 
 
-def attentive(context: Context) -> Callable[[], None]:
-    """Look for a cancel wish every other second, also while a silent child reports no progress."""
-    asked = time.monotonic()
+def attentive(context: Context, *, ask: Callable[[], bool] = lambda: False) -> Callable[[], bool]:
+    """Look for a cancel wish every other second, also while a silent child reports no progress; return ``ask()``."""
+    asked, answer = time.monotonic(), False
 
-    def look() -> None:
-        nonlocal asked
+    def look() -> bool:
+        nonlocal asked, answer
         if time.monotonic() - asked >= ASK_EVERY_SECONDS:
             asked = time.monotonic()
             context.beat()
+            answer = ask()
         context.check()
+        return answer
 
     return look

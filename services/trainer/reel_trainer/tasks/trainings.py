@@ -6,7 +6,11 @@ Training itself runs in a child process, so that this one stays small and can al
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
 
 from reel_shared.contracts import (
     TRAIN_MODEL,
@@ -15,6 +19,7 @@ from reel_shared.contracts import (
     TrainModelResult,
 )
 from reel_shared.db.engine import transact
+from reel_shared.errors import Canceled
 from reel_shared.jobs import Outcome
 from reel_shared.manifest import Manifest, ManifestImage, Side
 from reel_shared.model_card import CARD, GRAPH, WEIGHTS, load_model_card
@@ -24,7 +29,8 @@ from reel_trainer import catalogue
 from reel_trainer.child import follow
 from reel_trainer.recipe import PUBLIC_WEIGHTS, Recipe, load_recipe
 from reel_trainer.run import RESULT, Spec
-from reel_trainer.tasks.fetching import attentive, bring_certificate, bring_manifest, bring_pictures, relay
+from reel_trainer.tasks import checkpointing
+from reel_trainer.tasks.fetching import bring_certificate, bring_manifest, bring_pictures, relay
 from reel_trainer.tasks.naming import named_after
 
 WEIGHTS_BYTES = 4 * 2**30
@@ -37,12 +43,17 @@ MEDIA_TYPES = {
 
 @task(TRAIN_MODEL)
 def train_model(context: Context, request: TrainModelRequest) -> Outcome:
-    """Bring the pictures here, train in a child process, store its files and register the model."""
+    """Bring the pictures here, train in a child process, store its files and register the model.
+
+    After each epoch a checkpoint goes to storage. Whoever runs the job next, here or elsewhere, goes on from it.
+    """
     recipe = load_recipe(request.recipe)
     spec = _prepare(context, request, recipe)
     # The child says nothing while it imports torch.
     context.progress(0, unit="pictures", message="starting the training")
-    follow("reel_trainer.run", spec, context.scratch, hear=relay(context), look=attentive(context))
+    look = checkpointing.attentive_to_stop(context)
+    if not follow("reel_trainer.run", spec, context.scratch, hear=_hearing(context), look=look):
+        raise Canceled  # it was asked to stop after an epoch, whose checkpoint is kept
     card = load_model_card(spec.out)
     said = json.loads((spec.out / RESULT).read_text())
     result = TrainModelResult(
@@ -51,12 +62,26 @@ def train_model(context: Context, request: TrainModelRequest) -> Outcome:
         files={name: _publish(spec.out / name) for name in MEDIA_TYPES},
         **said,
     )
-    return Outcome(
-        result,
-        lambda session: catalogue.write_model(
-            session, result, card, job_id=context.job_id, serve=request.activate
-        ),
-    )
+
+    def register(session: Session) -> None:
+        catalogue.write_model(session, result, card, job_id=context.job_id, serve=request.activate)
+        for job_id in (context.job_id, request.resume_from):
+            if job_id is not None:
+                checkpointing.forget(session, job_id)
+
+    return Outcome(result, register)
+
+
+def _hearing(context: Context) -> Callable[[str, dict[str, Any]], None]:
+    told = relay(context)
+
+    def hear(event: str, data: dict[str, Any]) -> None:
+        if event == "checkpoint":
+            checkpointing.keep(context, data)
+        else:
+            told(event, data)
+
+    return hear
 
 
 def _prepare(context: Context, request: TrainModelRequest, recipe: Recipe) -> Spec:
@@ -64,7 +89,7 @@ def _prepare(context: Context, request: TrainModelRequest, recipe: Recipe) -> Sp
     # it may have changed since the door was passed
     catalogue.trainable(version, allow_uncertified=request.allow_uncertified)
     here = context.scratch
-    folders = {name: here / name for name in ("out", "cache", "pictures")}
+    folders = {name: here / name for name in ("out", "cache", "pictures", "checkpoints")}
     for folder in folders.values():
         folder.mkdir()
     manifest = bring_manifest(version, here / "manifest.json")
@@ -84,6 +109,8 @@ def _prepare(context: Context, request: TrainModelRequest, recipe: Recipe) -> Sp
         scratch=folders["cache"],
         model_id=named_after(context, "mdl"),
         dataset_version_id=request.dataset_version_id,
+        checkpoints=folders["checkpoints"],
+        resume=checkpointing.bring_last(context, request.resume_from, here / "resume"),
     )
 
 

@@ -5,7 +5,7 @@ from reel_shared.db.models.base import Base, utcnow
 from reel_shared.db.models.curation import ImageChange, SplitPin, SubjectMark, Takedown
 from reel_shared.db.models.jobs import Job, JobEvent, Lock, OutboxMessage
 from reel_shared.db.models.pictures import Candidate, Collection, Image, Movie
-from reel_shared.db.models.registry import DatasetVersion, ModelAlias, TrainedModel
+from reel_shared.db.models.registry import DatasetVersion, ModelAlias, TrainedModel, TrainingState
 
 __all__ = [
     "ApiKey",
@@ -26,5 +26,6 @@ __all__ = [
     "SubjectMark",
     "Takedown",
     "TrainedModel",
+    "TrainingState",
     "utcnow",
 ]

@@ -54,6 +54,17 @@ class TrainedModel(Base):
     __table_args__ = (Index("ix_models_created", "created_at", "id"),)
 
 
+class TrainingState(Base):
+    """How far a training has come, and what was asked of it meanwhile; gone when it has succeeded."""
+
+    __tablename__ = "training_states"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    checkpoint: Mapped[dict[str, Any] | None]
+    """The last one, a ``TrainingCheckpoint``; its files lie under ``checkpoints/<job id>/``."""
+    stop_after_epoch: Mapped[bool] = mapped_column(default=False)
+
+
 class ModelAlias(Base):
     """A name that points at one model; `active` is the one that serves. Promotion is one UPDATE."""
 

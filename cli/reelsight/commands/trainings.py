@@ -1,0 +1,51 @@
+"""``reel trainings``: stop a training and go on with one that was stopped or failed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from reel_shared.client import Client
+from reelsight.commands import console
+from reelsight.commands.connected import connected
+from reelsight.commands.following import announce, follow
+from reelsight.commands.training import show_result
+
+trainings = typer.Typer(help="Stop and resume trainings.", no_args_is_help=True)
+JobId = Annotated[str, typer.Argument(help="The training's job, such as job_01a2….")]
+
+
+@trainings.command()
+@connected
+def stop(
+    client: Client,
+    job_id: JobId,
+    now: Annotated[
+        bool, typer.Option("--now", help="Do not wait for the epoch's end; what it has learnt is lost.")
+    ] = False,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Stop a training after its epoch; `reel trainings resume` goes on with it."""
+    job = client.stop_training(job_id, when="now" if now else "epoch")
+    if console.wants_json(as_json):
+        console.print_json(job)
+        return
+    when = "It stops now" if now else "It stops when its epoch has ended"
+    console.out.print(f"{when}. Go on with `reel trainings resume {job_id}`.", highlight=False)
+
+
+@trainings.command()
+@connected
+def resume(
+    client: Client,
+    job_id: JobId,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the job.")] = False,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Go on with a failed or stopped training from its last checkpoint, as a new job."""
+    jobs = {"training": client.resume_training(job_id)}
+    if detach:
+        announce(jobs, as_json=as_json)
+        return
+    show_result(follow(client, jobs)["training"]["result"], as_json=as_json)
