@@ -10,7 +10,7 @@ from reelsight.demo.facts import Facts
 from reelsight.demo.work import Work
 
 WEB_SHARE = 0.82
-"""Nearly all variants that there can be: with fewer, drawings are recognised less well."""
+"""Nearly all variants that there can be."""
 
 
 def fill_up(work: Work, facts: Facts) -> None:
