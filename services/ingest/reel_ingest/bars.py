@@ -1,4 +1,4 @@
-"""Black or white bars around a single picture, such as a letterboxed screenshot; called by pictures.
+"""Black or white bars around a single picture, as of a letterboxed screenshot; called by pictures and encoded_hashing.
 
 One picture shows less than a film, so only what has a straight inner edge all along is taken for a bar: the white
 paper around a drawing and a night sky are left alone. ``borders`` measures films.
@@ -31,6 +31,12 @@ _KEPT = 0.25
 def without_bars(image: Picture) -> Picture | None:
     """Return the view of an RGB or grey picture inside its bars; None when it has none, or they are most of it."""
     grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    found = inner_edges(grey)
+    return None if found is None else image[found[0] : found[1], found[2] : found[3]]
+
+
+def inner_edges(grey: Picture) -> tuple[int, int, int, int] | None:
+    """Return top, bottom, left and right of what is inside the bars, or None as ``without_bars`` does."""
     height, width = grey.shape
     top, bottom = _both_ends(grey)
     left, right = _both_ends(grey[top : height - bottom].T)
@@ -38,16 +44,23 @@ def without_bars(image: Picture) -> Picture | None:
         return None
     if (height - top - bottom) * (width - left - right) < _KEPT * height * width:
         return None
-    return image[top : height - bottom, left : width - right]
+    return top, height - bottom, left, width - right
 
 
 def _both_ends(grey: Picture) -> tuple[int, int]:
     """Return how many lines at the first and at the last end make up bars."""
     # Most pictures have none, which their outermost lines tell at a tenth of the work.
-    if not any(_uniform(_narrow(end[:_SMALLEST])).all() for end in (grey, grey[::-1])):
+    if not any(_may_begin(end[:_SMALLEST]) for end in (grey, grey[::-1])):
         return 0, 0
     lines = _narrow(grey)
     return _bar(lines), _bar(lines[::-1])
+
+
+def _may_begin(lines: Picture) -> bool:
+    # One pixel rules out most of them; of wide lines it is averages that count.
+    if lines.shape[1] <= _STRIP and _BLACK < lines[0, 0] < _WHITE:
+        return False
+    return bool(_uniform(_narrow(lines)).all())
 
 
 def _narrow(lines: Picture) -> Picture:
