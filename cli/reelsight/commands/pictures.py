@@ -16,10 +16,12 @@ from reel_shared.contracts.curation import ChangeImagesRequest, TakeDownPictures
 from reelsight.commands import console
 from reelsight.commands.archives import check_place, uploaded
 from reelsight.commands.connected import FieldsOption, connected, request_of
+from reelsight.commands.copies import copies
 from reelsight.commands.films import DatasetOption, DetachOption, reasons
 from reelsight.commands.following import announce, follow
 
 pictures = typer.Typer(help="Add, search and list pictures.", no_args_is_help=True)
+pictures.command()(copies)
 LicenceOption = Annotated[str, typer.Option(help="The licence of all of them, when known.")]
 ProbeOption = Annotated[
     str, typer.Option(help="Keep them out of training, as a held-out probe set of this name.")
