@@ -16,7 +16,7 @@ from reel_ingest.bars import inner_edges
 from reel_ingest.hashing import Grey, phash, phash_of_small
 from reel_shared.images import MAX_PIXELS, is_turned, open_picture
 
-_LEAST = 60
+_LEAST = 50
 """Pixels that the shorter side keeps when a JPEG is decoded smaller; with fewer, more bits move."""
 
 
