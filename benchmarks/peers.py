@@ -48,7 +48,19 @@ def ffmpeg(job: Job) -> Pictures:
         binary = imageio_ffmpeg.get_ffmpeg_exe()
     select = f"select='not(mod(n\\,{job.every}))',scale={job.width}:{job.height}:flags=area"
     with tempfile.TemporaryDirectory() as folder:
-        command = [binary, "-v", "error", "-i", str(job.film), "-an", "-sn", "-vf", select, "-fps_mode", "vfr"]
+        command = [
+            binary,
+            "-v",
+            "error",
+            "-i",
+            str(job.film),
+            "-an",
+            "-sn",
+            "-vf",
+            select,
+            "-fps_mode",
+            "vfr",
+        ]
         subprocess.run([*command, "-qmin", "1", "-q:v", str(job.qscale), f"{folder}/%06d.jpg"], check=True)
         return _read(Path(folder))
 
