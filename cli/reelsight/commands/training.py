@@ -55,7 +55,21 @@ def show_result(result: JsonObject, *, as_json: bool) -> None:
 
 
 def _metrics(metrics: JsonObject) -> Table:
-    table = Table("judged on", "pictures", "accuracy", box=None, pad_edge=False)
+    table = Table(
+        "judged on",
+        "pictures",
+        "accuracy",
+        "95 %",
+        "macro F1",
+        "top 3",
+        "calibration",
+        box=None,
+        pad_edge=False,
+    )
     for name, figures in metrics.items():
-        table.add_row(name, str(figures["images"]), f"{figures['accuracy']:.3f}")
+        interval = figures.get("accuracy_interval")
+        between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
+        others = [figures.get(field) for field in ("macro_f1", "top3_accuracy", "calibration_error")]
+        shown = ["" if value is None else f"{value:.3f}" for value in others]
+        table.add_row(name, str(figures["images"]), f"{figures['accuracy']:.3f}", between, *shown)
     return table

@@ -11,11 +11,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import f1_score
 
 from reel_shared.contracts import Metrics, Source
 from reel_shared.manifest import ManifestImage
+from reel_trainer.intervals import accuracy_interval, judged
 
 Floats = npt.NDArray[np.float32]
+
+BINS = 10
+"""Of confidence, each as wide as the next."""
+TOP = 3
 
 
 def evaluate(logits: Floats, rows: Sequence[ManifestImage], classes: Sequence[str]) -> dict[str, Metrics]:
@@ -23,7 +29,10 @@ def evaluate(logits: Floats, rows: Sequence[ManifestImage], classes: Sequence[st
     if len(logits) != len(rows):
         raise ValueError(f"{len(logits)} rows of logits for {len(rows)} pictures")
     truth = np.array([classes.index(row.label) for row in rows])
-    return {name: _metrics(logits[chosen], truth[chosen], classes) for name, chosen in slices(rows).items()}
+    return {
+        name: _metrics(logits[chosen], truth[chosen], classes, [rows[index] for index in chosen.tolist()])
+        for name, chosen in slices(rows).items()
+    }
 
 
 def evaluate_probes(
@@ -36,7 +45,8 @@ def evaluate_probes(
     found = {}
     for name in sorted({row.probe for row in rows}):
         chosen = np.array([index for index, row in enumerate(rows) if row.probe == name])
-        found[f"probe:{name}"] = _metrics(logits[chosen], truth[chosen], classes)
+        shown = [rows[index] for index in chosen.tolist()]
+        found[f"probe:{name}"] = _metrics(logits[chosen], truth[chosen], classes, shown)
     return found
 
 
@@ -57,15 +67,38 @@ def log_probabilities(logits: Floats) -> npt.NDArray[np.float64]:
     return result
 
 
-def _metrics(logits: Floats, truth: npt.NDArray[np.int64], classes: Sequence[str]) -> Metrics:
-    right = logits.argmax(axis=1) == truth
+def calibration_error(probabilities: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> float:
+    """Return the mean distance of confidence from accuracy, pictures in bins of like confidence (Naeini 2015).
+
+    ``probabilities`` are (pictures, classes).
+    """
+    confidence = probabilities.max(axis=1)
+    bins = np.minimum((confidence * BINS).astype(np.intp), BINS - 1)
+    gaps = np.bincount(bins, weights=confidence, minlength=BINS) - np.bincount(
+        bins, weights=right, minlength=BINS
+    )
+    return float(np.abs(gaps).sum() / len(right))
+
+
+def _metrics(
+    logits: Floats, truth: npt.NDArray[np.int64], classes: Sequence[str], rows: Sequence[ManifestImage]
+) -> Metrics:
+    said = logits.argmax(axis=1)
+    right = said == truth
+    sure = log_probabilities(logits)
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :TOP]
+    present = np.unique(truth)
     return Metrics(
         accuracy=float(right.mean()),
         images=len(truth),
-        log_loss=float(-log_probabilities(logits)[np.arange(len(truth)), truth].mean()),
+        accuracy_interval=accuracy_interval(judged(rows, right.tolist())),
+        macro_f1=float(f1_score(truth, said, labels=present, average="macro", zero_division=0)),
+        top3_accuracy=float((best == truth[:, np.newaxis]).any(axis=1).mean()),
+        log_loss=float(-sure[np.arange(len(truth)), truth].mean()),
+        calibration_error=calibration_error(np.exp(sure), right),
         per_class={
             label: float(right[truth == index].mean())
             for index, label in enumerate(classes)
-            if (truth == index).any()
+            if index in present
         },
     )

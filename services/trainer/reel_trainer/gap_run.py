@@ -13,7 +13,8 @@ from typing import Any
 from reel_shared import manifest as manifests
 from reel_shared.contracts import Model
 from reel_shared.cores import usable_cores
-from reel_trainer.leak_gap import gap_interval, judged, neighbours
+from reel_trainer.intervals import judged
+from reel_trainer.leak_gap import gap_interval, neighbours
 from reel_trainer.program import Report, run_program
 from reel_trainer.recipe import Recipe
 

@@ -17,7 +17,7 @@ from reel_shared.cores import usable_cores
 from reel_shared.errors import Unprocessable
 from reel_shared.manifest import Manifest, ManifestImage, Side
 from reel_shared.model_card import WEIGHTS, load_model_card
-from reel_trainer.leak_gap import group_of
+from reel_trainer.intervals import group_of
 from reel_trainer.program import Report, run_program
 
 DOUBTS = "doubts.jsonl"

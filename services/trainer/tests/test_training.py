@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from fastai.vision.learner import create_head
+from sklearn.metrics import log_loss, top_k_accuracy_score
 
 from reel_networks import build, load_weights, save_weights
 from reel_networks.head import build_head
@@ -239,5 +240,29 @@ def test_metrics_are_counted_right(shapes) -> None:
     }
     assert found["movie"].per_class == {"disc": 0.5}
     assert found["movie"].log_loss == pytest.approx((0.000247 + 9.000247) / 2, abs=1e-4)
+    everything = found["all"]
+    # disc: 2 right of 2 said so, 2 of 3 that are; cross occurs in no truth and counts for nothing
+    assert everything.macro_f1 == pytest.approx(0.8)
+    assert everything.top3_accuracy == 1.0
+    assert everything.calibration_error == pytest.approx(0.99975 - 2 / 3, abs=1e-4)
+    assert everything.accuracy_interval == (0.5, 1.0)
+    assert found["web"].accuracy_interval is None
     with pytest.raises(ValueError, match="rows of logits"):
         evaluate(logits[:2], rows, ["disc"])
+
+
+def test_figures_are_those_of_scikit_learn_and_of_a_naive_loop(shapes) -> None:
+    rng = np.random.default_rng(2)
+    rows, classes = shapes.images[:150:3], ["disc", "cross", "bars", "none"]
+    logits = rng.normal(size=(len(rows), 4)).astype(np.float32) * 2
+    found = evaluate(logits, rows, classes)["all"]
+    truth = np.array([classes.index(row.label) for row in rows])
+    probabilities = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(axis=1, keepdims=True)
+    assert found.log_loss == pytest.approx(log_loss(truth, probabilities, labels=range(4)))
+    assert found.top3_accuracy == pytest.approx(top_k_accuracy_score(truth, logits, k=3, labels=range(4)))
+    gap = 0.0
+    for low in np.arange(10) / 10:
+        inside = [n for n in range(len(rows)) if low <= probabilities[n].max() < low + 0.1]
+        sure = sum(probabilities[n].max() for n in inside)
+        gap += abs(sure - sum(probabilities[n].argmax() == truth[n] for n in inside))
+    assert found.calibration_error == pytest.approx(gap / len(rows))

@@ -44,7 +44,15 @@ class TrainingCheckpoint(Model):
 class Metrics(Model):
     accuracy: float
     images: int
+    accuracy_interval: tuple[float, float] | None = Field(
+        default=None, description="95 %, by drawing whole groups (scenes) anew; none with fewer than two"
+    )
+    macro_f1: float | None = Field(default=None, description="mean of the classes that occur")
+    top3_accuracy: float | None = None
     log_loss: float | None = None
+    calibration_error: float | None = Field(
+        default=None, description="expected distance of confidence from accuracy, over ten bins of confidence"
+    )
     per_class: dict[str, float] = Field(default_factory=dict)
 
 
