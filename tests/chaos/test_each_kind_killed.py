@@ -145,7 +145,7 @@ class Story:
     @cached_property
     def model(self) -> Job:
         request = contracts.TrainModelRequest(
-            dataset_version_id=new_id_of(self.version, "dataset_version_id"), recipe="demo", activate=True
+            dataset_version_id=new_id_of(self.version, "dataset_version_id"), recipe="quick", activate=True
         )
         return self.killed(lambda: self.client.train_model(request), self.has_a_checkpoint)
 
@@ -332,7 +332,7 @@ def test_check_labels(running: Platform, story: Story) -> None:
 
 def test_measure_leak_gap(running: Platform, story: Story) -> None:
     """Only its end is of interest here: it stores nothing, and its trainings are those of ``train_model``."""
-    request = contracts.MeasureLeakGapRequest(dataset="films", train_sources=["movie", "web"])
+    request = contracts.MeasureLeakGapRequest(dataset="films", train_sources=["movie", "web"], recipe="quick")
     job_id = running.kill_in_the_middle(
         lambda: story.client.measure_leak_gap(request), lambda job: job.progress_done > 0
     )

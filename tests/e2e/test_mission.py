@@ -53,6 +53,7 @@ def mission(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mission]:
                 offers=studio.offers,
                 person=Person(LABELS, seed=SEED, seconds=SECONDS),
                 styles=("sketch", "drawing"),
+                recipe="quick",
             )
             made.run()
             yield made

@@ -18,7 +18,7 @@ from reelsight.commands.following import announce, follow
 def train(
     client: Client,
     version: Annotated[str, typer.Argument(help="A dataset version's id, such as dsv_01a2….")],
-    recipe: Annotated[str, typer.Option(help="article, article-final or demo.")] = "article",
+    recipe: Annotated[str, typer.Option(help="article, article-final, demo or quick.")] = "article",
     weights: Annotated[str, typer.Option(help="Where to start: those of the recipe unless said.")] = "recipe",
     seed: Annotated[int, typer.Option(help="Of the training.")] = 42,
     activate: Annotated[bool, typer.Option("--activate", help="Serve the model when it is done.")] = False,

@@ -43,6 +43,7 @@ class Mission:
         offers: Sequence[Offer],
         person: Person,
         styles: Sequence[Style] = STYLES,
+        recipe: str = "demo",
         full: bool = False,
     ) -> None:
         """``offers`` and ``person`` are the truth; ``full`` adds what takes longer."""
@@ -50,6 +51,7 @@ class Mission:
         self.work = Work(client, screen)
         self.offers = [offer for offer in offers if offer.style in (*styles, COSPLAY)]
         self.person = person
+        self.recipe = recipe
         self.full = full
         self.styles = styles
         self.films = films
@@ -172,7 +174,7 @@ class Mission:
     def train(self, name: str) -> None:
         request = contracts.TrainModelRequest(
             dataset_version_id=self.facts.versions[name].dataset_version_id,
-            recipe="demo",
+            recipe=self.recipe,
             activate=name == EVERYTHING,
         )
         job = self.client.train_model(request)

@@ -39,7 +39,7 @@ def test_the_article_to_the_letter() -> None:
 
 
 def test_every_shipped_recipe_is_valid_and_named_after_its_file() -> None:
-    assert recipe_names() == ["article", "article-final", "demo", "leak-gap"]
+    assert recipe_names() == ["article", "article-final", "demo", "leak-gap", "quick"]
     for name in recipe_names():
         assert load_recipe(name).name == name
     with pytest.raises(NotFound, match="choose one of article, article-final, demo"):

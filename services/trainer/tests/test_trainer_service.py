@@ -128,6 +128,7 @@ def test_refusals_before_a_job_is_made(client, dataset) -> None:
         "article-final",
         "demo",
         "leak-gap",
+        "quick",
     }
 
 
