@@ -1,4 +1,4 @@
-"""Every API starts in about a second of CPU and imports none of what only its worker needs."""
+"""Every API starts in little more than its frameworks need to be imported, without what only its worker needs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,25 @@ APIS = [f"reel_{name}.api" for name in ("ingest", "augment", "trainer", "inferen
 HEAVY = ("torch", "torchvision", "fastai", "skimage", "scipy", "cv2", "av", "onnx", "openvino")
 LATE = ("celery", "kombu", "redis", "minio", "alembic")
 """What an API needs only when it first sends a job, or first asks for an object."""
+FRAMEWORKS = (
+    "fastapi",
+    "sqlalchemy.orm",
+    "pydantic_settings",
+    "structlog",
+    "httpx",
+    "uvicorn",
+    "numpy",
+    "PIL.Image",
+)
+"""What every API stands on. Seconds are counted in those it takes to import them: machines differ, this does not."""
+MOST = 2.2
+"""Measured: 1.2 to 1.6 for one service, 1.7 for all of them and the pages in one process."""
 PROBE = """
 import importlib, json, resource, sys
-api = importlib.import_module(sys.argv[1])
-if hasattr(api, "app"):
-    api.app()
+for name in sys.argv[1:]:
+    module = importlib.import_module(name)
+    if hasattr(module, "app"):
+        module.app()
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps({"seconds": used.ru_utime + used.ru_stime, "modules": list(sys.modules)}))
 """
@@ -31,10 +45,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Any:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = str(tmp_path_factory.mktemp("bytecode"))
 
-    def start(api: str, folder: Path) -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-c", PROBE, api], cwd=folder, env=environment, capture_output=True, text=True
-        )
+    def start(folder: Path, *modules: str) -> dict[str, Any]:
+        command = [sys.executable, "-c", PROBE, *modules]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)
         return found
@@ -44,8 +57,10 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.mark.parametrize("api", [*APIS, "reel_web.api", "reelsight.platform.server"])
 def test_an_api_starts_light(start: Any, api: str, tmp_path: Path) -> None:
-    loaded = set(start(api, tmp_path)["modules"])  # this first start writes the bytecode
+    loaded = set(start(tmp_path, api)["modules"])  # this first start writes the bytecode
+    start(tmp_path, *FRAMEWORKS)
     assert not loaded & {*HEAVY, *LATE}
-    # The best of three: a busy neighbour on the same core can double a process's CPU time.
-    seconds = min(start(api, tmp_path)["seconds"] for _ in range(3))
-    assert seconds < 2
+    # The best of two in turns: a busy neighbour on the same core can double a process's CPU time.
+    pairs = [(start(tmp_path, api)["seconds"], start(tmp_path, *FRAMEWORKS)["seconds"]) for _ in range(2)]
+    ours, theirs = (min(seconds) for seconds in zip(*pairs, strict=True))
+    assert ours < MOST * theirs

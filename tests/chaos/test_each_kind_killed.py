@@ -222,7 +222,7 @@ def test_extract_range(running: Platform, story: Story) -> None:
 
     running.until(lambda: running.count(Job, parent_id=job_id), "the film is cut")
     with running.storage_frozen():  # nobody gets on, and the other worker has all the time it needs to come
-        running.until(elsewhere, "another worker has a range", 30)
+        running.until(elsewhere, "another worker has a range")
         (killed,) = elsewhere()
         running.kill_worker_of(killed.id)
     running.until_ended(job_id)
