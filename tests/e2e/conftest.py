@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from reel_shared.client import Client
+from reel_shared.embedded.ports import free_port
 
 REEL = [sys.executable, "-m", "reelsight.main"]
 
@@ -44,8 +46,11 @@ def command() -> Callable[..., str]:
 
 @contextmanager
 def _up(data: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    # Tests that run at the same time would both find the standard port free.
+    environment = {**os.environ, "REEL_WEB__PORT": str(free_port())}
     process = subprocess.Popen(
         [*REEL, "up", "--data", str(data)],
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -186,13 +186,23 @@ class Stack:
         return token
 
     def _wait_for_api(self) -> None:
+        """Wait until the API knows our key: another platform may have been quicker at the port."""
         deadline = time.monotonic() + START_SECONDS
+        key = {"Authorization": f"Bearer {self.access.token}"}
         while time.monotonic() < deadline:
             try:
-                if httpx.get(f"{self.access.url}/healthz", timeout=2, trust_env=False).is_success:
-                    return
+                answer = httpx.get(
+                    f"{self.access.url}/v1/jobs?limit=1", headers=key, timeout=2, trust_env=False
+                )
             except httpx.TransportError:
-                pass
+                time.sleep(0.1)
+                continue
+            if answer.is_success:
+                return
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                raise OSError(
+                    f"{self.access.url} is another platform's by now; start again, or name a --port."
+                )
             time.sleep(0.1)
         raise TimeoutError(
             f"The API does not answer after {START_SECONDS:g} s; see {self.data / 'logs' / 'api.log'}."
