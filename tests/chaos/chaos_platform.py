@@ -55,13 +55,13 @@ class Platform:
     def job(self, job_id: str) -> Job:
         return self.read(lambda session: session.get_one(Job, job_id))
 
-    def until(self, condition: Callable[[], Any], what: str, seconds: float = 120) -> None:
+    def until(self, condition: Callable[[], Any], what: str, seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
             time.sleep(0.005)
 
-    def until_ended(self, *job_ids: str, seconds: float = 180) -> list[Job]:
+    def until_ended(self, *job_ids: str, seconds: float = 500) -> list[Job]:
         self.until(
             lambda: all(self.job(job_id).state in TERMINAL for job_id in job_ids), "the jobs end", seconds
         )

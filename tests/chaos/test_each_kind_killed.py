@@ -42,7 +42,7 @@ from reel_shared.storage import storage
 from reel_shared.testing.stack import Reel, forget
 from reelsight.studio.films import render_film
 
-pytestmark = [pytest.mark.chaos, pytest.mark.servers, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.servers, pytest.mark.timeout(1200)]
 
 FILM = "moss-and-ember"
 PICTURES = 40

@@ -37,7 +37,7 @@ def command() -> Callable[..., str]:
     """Run ``reel`` in a folder and return what it prints, which must be its last word: it succeeds."""
 
     def run(*arguments: str, folder: Path) -> str:
-        done = subprocess.run([*REEL, *arguments], cwd=folder, capture_output=True, text=True, timeout=150)
+        done = subprocess.run([*REEL, *arguments], cwd=folder, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -20,7 +20,7 @@ from reel_shared.contracts import Source, Variant
 from reel_shared.manifest import Manifest, ManifestImage, Side, load
 from reelsight.studio.films import render_film
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 CLASSES = ("harbor-lights", "kite-island")
 DRAWINGS = 12
 KEPT = (
@@ -84,7 +84,7 @@ def grey_copies_are_judged_apart(
 ) -> None:
     """Those of exactly the validation pictures, frames too; and nothing changes its side for them."""
     wanted = {"dataset": "first", "dataset_version_id": version_id}
-    job = client.wait(client.post("/v1/variants", json=wanted)["id"], timeout=120)
+    job = client.wait(client.post("/v1/variants", json=wanted)["id"], timeout=300)
     assert job["state"] == "succeeded", job
     options = ("seed=7", f"base_version={version_id}", "grey_probe=true")
     built = reel(
@@ -130,12 +130,12 @@ def test_export_import_build_gives_the_same_dataset(
             for label in CLASSES
         ]
         for film in films:
-            assert client.wait(film["id"], timeout=120)["state"] == "succeeded"
+            assert client.wait(film["id"], timeout=300)["state"] == "succeeded"
         brought = reel("dataset", "import", str(drawings(tmp_path / "drawings")), "--dataset", "first")
         assert brought["counts"]["kept"] == DRAWINGS
         assert brought["sides"] == {"": DRAWINGS - 2, "probe-cosplay": 2}
         for job in client.jobs(kind="augment.make_variants"):
-            assert client.wait(job["id"], timeout=120)["state"] == "succeeded"
+            assert client.wait(job["id"], timeout=300)["state"] == "succeeded"
 
         version_id, manifest = version("first")
         first = originals(manifest)

@@ -23,7 +23,7 @@ from reelsight.studio.catalogue import LABELS
 from reelsight.studio.films import render_films
 from reelsight.studio.server import serve
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 SEED = 5
 SECONDS = 24.0
 BORDERED = "moss-and-ember"

@@ -16,7 +16,7 @@ import pytest
 from reel_shared import contracts
 from reel_shared.client import Client
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(500)]
 Up = Callable[[Path], AbstractContextManager[tuple[subprocess.Popen[str], str]]]
 ClientOf = Callable[[Path], Client]
 

@@ -47,7 +47,7 @@ def start(path: Path) -> subprocess.Popen:
 
 def finish(path: Path) -> tuple[int, list[dict], str]:
     child = start(path)
-    out, err = child.communicate(timeout=120)
+    out, err = child.communicate(timeout=300)
     return child.returncode, [json.loads(line) for line in out.splitlines()], err
 
 
@@ -100,7 +100,7 @@ def test_sigterm_stops_between_batches(shapes, recipe, tmp_path) -> None:
     child = start(spec(shapes, recipe, tmp_path, epochs=1000))
     first_progress(child)
     child.send_signal(signal.SIGTERM)
-    child.communicate(timeout=20)
+    child.communicate(timeout=60)
     assert child.returncode == EXIT_STOPPED
     assert not (tmp_path / "out/result.json").exists()
 
