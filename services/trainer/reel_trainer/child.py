@@ -71,13 +71,13 @@ def follow(
             start_new_session=True,  # a Ctrl-C in the terminal is for the worker, which then stops the child
         )
     try:
-        error = _listen(child, hear, look)
+        error, asked = _listen(child, hear, look)
         code = child.wait()
     finally:
         _stop(child)
     if code == EXIT_FAILED and error:
         raise ChildFailed(error)
-    if code == EXIT_STOPPED:
+    if code == EXIT_STOPPED and asked:
         return False
     if code:
         log.error("child.died", program=program, code=code, story=_tail(story))
@@ -91,8 +91,8 @@ def _listen(
     child: subprocess.Popen[bytes],
     hear: Callable[[str, dict[str, Any]], None],
     look: Callable[[], object],
-) -> dict[str, Any] | None:
-    """Pass events on until the child closes its output; return its error, if it told one.
+) -> tuple[dict[str, Any] | None, bool]:
+    """Pass events on until the child closes its output; return its error, if it told one, and if it was signalled.
 
     A signal waits for the child's first event: before it listens, any signal would kill it.
     """
@@ -109,7 +109,7 @@ def _listen(
         except queue.Empty:
             continue
         if line is None:
-            return error
+            return error, sent is not None
         spoken, event = True, json.loads(line)
         name = event.pop("event")
         if name == "error":
