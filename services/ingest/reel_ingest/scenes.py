@@ -232,7 +232,7 @@ def _shrink(plane: Any, depth: int, size: tuple[int, int]) -> Tiny:
     pixels = plane_pixels(plane, depth)
     rows = pixels[_middles(pixels.shape[0], size[1])]
     small: Any = cv2.resize(rows, size, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(small >> (depth - 8), dtype=np.uint8)
+    return np.asarray(small if depth == 8 else small >> (depth - 8), dtype=np.uint8)
 
 
 @lru_cache(maxsize=64)
