@@ -17,6 +17,7 @@ from reel_shared.errors import Corrupt
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
 GRAPH = "model.onnx"
+EVALUATION = "evaluation.json"
 
 Channel = tuple[float, float, float]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$")]

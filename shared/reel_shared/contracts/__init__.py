@@ -33,6 +33,7 @@ from reel_shared.contracts.curation import (
     TakeDownPicturesRequest,
     TakeDownPicturesResult,
 )
+from reel_shared.contracts.evaluations import Evaluation, read_evaluation
 from reel_shared.contracts.explanations import (
     ExplainPictureRequest,
     ExplainPictureResult,
@@ -116,6 +117,7 @@ __all__ = [
     "Counts",
     "DatasetName",
     "DropFolder",
+    "Evaluation",
     "ExplainPictureRequest",
     "ExplainPictureResult",
     "Explanation",
@@ -159,6 +161,7 @@ __all__ = [
     "TrainingCheckpoint",
     "Variant",
     "VersionDiff",
+    "read_evaluation",
     "spelled",
 ]
 

@@ -48,8 +48,11 @@ class Metrics(Model):
         default=None, description="95 %, by drawing whole groups (scenes) anew; none with fewer than two"
     )
     macro_f1: float | None = Field(default=None, description="mean of the classes that occur")
+    macro_f1_interval: tuple[float, float] | None = None
     top3_accuracy: float | None = None
+    top3_accuracy_interval: tuple[float, float] | None = None
     log_loss: float | None = None
+    log_loss_interval: tuple[float, float] | None = None
     calibration_error: float | None = Field(
         default=None, description="expected distance of confidence from accuracy, over ten bins of confidence"
     )
