@@ -18,6 +18,8 @@ CARD = "model.json"
 WEIGHTS = "weights.safetensors"
 GRAPH = "model.onnx"
 EVALUATION = "evaluation.json"
+NOT_SURE_BELOW = 0.70
+"""How probable an answer must be to be sure of it where nothing was measured; that of the article's demo."""
 
 Channel = tuple[float, float, float]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$")]
@@ -40,6 +42,12 @@ class ModelCard(Model):
     std: Channel
     preprocessing: str = Field(description="name of the function that makes the square: images.PREPROCESSING")
     temperature: float = Field(default=1.0, gt=0, description="logits are divided by it before softmax")
+    not_sure_below: float = Field(
+        default=NOT_SURE_BELOW,
+        ge=0,
+        le=1,
+        description="an answer less probable than this is none to be sure of",
+    )
     recipe: dict[str, Any]
     weights: str = Field(default="", description="what training started from")
     dataset_version_id: str

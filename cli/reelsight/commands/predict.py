@@ -25,7 +25,7 @@ def predict(
 ) -> None:
     """Ask the model what is on each picture."""
     client = console.client(url=url, token=token, data=data)
-    table = Table("picture", "label", "probability", box=None, pad_edge=False)
+    table = Table("picture", "label", "probability", "", box=None, pad_edge=False)
     refused: list[str] = []
     for picture in pictures:
         try:
@@ -39,7 +39,10 @@ def predict(
             console.print_json({"picture": str(picture), **prediction})
             continue
         for place, guess in enumerate(prediction["predictions"]):
-            table.add_row(str(picture) if place == 0 else "", guess["label"], f"{guess['probability']:.1%}")
+            unsure = "not sure" if place == 0 and not prediction["confident"] else ""
+            table.add_row(
+                str(picture) if place == 0 else "", guess["label"], f"{guess['probability']:.1%}", unsure
+            )
     if table.row_count:
         console.out.print(table)
     if refused:

@@ -116,8 +116,7 @@ async def predict(
     picture = await anyio.to_thread.run_sync(
         read_picture, content, engine.size, serving.bounds(), limiter=_decoding
     )
-    labels = await predict_picture(engine, picture, batcher=serving.batcher(), top_k=top_k)
-    answer = Prediction(model=engine.card.id, predictions=labels)
+    answer = await predict_picture(engine, picture, batcher=serving.batcher(), top_k=top_k)
     return JSONResponse(answer.model_dump(), headers={"X-Model": engine.card.id, "Cache-Control": "no-store"})
 
 

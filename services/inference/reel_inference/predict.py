@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from reel_inference.batching import Batcher
 from reel_shared import errors
-from reel_shared.contracts import LabelProbability
+from reel_shared.contracts import LabelProbability, Prediction
 from reel_shared.cores import usable_cores
 from reel_shared.images import open_picture, preprocess
 from reel_shared.model_card import ModelCard
@@ -40,6 +40,13 @@ def top_labels(logits: Logits, card: ModelCard, *, top_k: int) -> list[LabelProb
     return [LabelProbability(label=card.classes[i], probability=float(chances[i])) for i in order]
 
 
+def answer(logits: Logits, card: ModelCard, *, top_k: int) -> Prediction:
+    """What a model says of one picture, and whether it is sure of it by its card's threshold."""
+    labels = top_labels(logits, card, top_k=top_k)
+    sure = labels[0].probability >= card.not_sure_below
+    return Prediction(model=card.id, predictions=labels, confident=sure)
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """The most that one picture may have: pixels once decoded, bytes before."""
@@ -53,19 +60,17 @@ def read_picture(content: bytes, size: int, bounds: Bounds) -> Pictures:
     return preprocess(open_picture(content, max_pixels=bounds.max_pixels, max_bytes=bounds.max_bytes), size)
 
 
-async def predict_picture(
-    engine: Engine, picture: Pictures, *, batcher: Batcher, top_k: int
-) -> list[LabelProbability]:
+async def predict_picture(engine: Engine, picture: Pictures, *, batcher: Batcher, top_k: int) -> Prediction:
     """Predict one prepared picture without holding a thread. Raises errors.TooManyRequests when too many wait."""
     logits = await asyncio.wrap_future(batcher.submit(engine, picture))
-    return top_labels(logits, engine.card, top_k=top_k)
+    return answer(logits, engine.card, top_k=top_k)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One input's outcome: its labels, or the reason why there are none."""
+    """One input's outcome: what the model says, or the reason why it says nothing."""
 
-    predictions: list[LabelProbability] | None = None
+    prediction: Prediction | None = None
     error: errors.ReelError | None = None
 
 
@@ -91,7 +96,7 @@ def predict_pictures(
         if isinstance(outcome, errors.ReelError):
             answers.append(Answer(error=outcome))
         else:
-            answers.append(Answer(predictions=top_labels(outcome.result(), engine.card, top_k=top_k)))
+            answers.append(Answer(prediction=answer(outcome.result(), engine.card, top_k=top_k)))
     return answers
 
 

@@ -57,7 +57,6 @@ def _reader(key: str) -> Callable[[], bytes]:
 
 
 def _line(key: str, answer: predict.Answer) -> str:
-    if answer.error is not None:
-        return json.dumps({"key": key, "error": answer.error.problem()})
-    labels = [label.model_dump() for label in answer.predictions or []]
-    return json.dumps({"key": key, "predictions": labels})
+    if answer.prediction is None:
+        return json.dumps({"key": key, "error": answer.error.problem() if answer.error else None})
+    return json.dumps({"key": key, **answer.prediction.model_dump(exclude={"model"})})

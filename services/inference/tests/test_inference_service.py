@@ -102,6 +102,7 @@ def test_a_picture_is_answered_at_once_by_the_active_model(client, publish):
     assert answer.headers["X-Model"] == answer.json()["model"] == "mdl_a"
     assert answer.json()["predictions"][0]["label"] == "green"
     assert len(answer.json()["predictions"]) == 2
+    assert answer.json()["confident"] is True
     form = client.post("/v1/models/mdl_a/predict", files={"file": ("x.jpg", picture("blue", "JPEG"))})
     assert form.json()["predictions"][0]["label"] == "blue"
     with transaction() as session:

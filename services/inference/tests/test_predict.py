@@ -10,7 +10,7 @@ from PIL import Image
 
 from reel_inference.batching import Batcher
 from reel_inference.engine import load_engine
-from reel_inference.predict import Bounds, predict_pictures, probabilities, top_labels
+from reel_inference.predict import Bounds, answer, predict_pictures, probabilities, top_labels
 from reel_shared import errors
 
 BOUNDS = Bounds(max_pixels=40_000_000, max_bytes=2**20)
@@ -52,12 +52,27 @@ def test_top_labels_are_sorted_and_sum_to_one_when_all_are_asked_for(engine):
     )
 
 
+@pytest.mark.parametrize(("threshold", "sure"), [(0.5, True), (0.7, True), (0.71, False)])
+def test_an_answer_is_sure_from_the_cards_threshold_on(engine, threshold, sure):
+    chances = np.array([0.7, 0.2, 0.06, 0.04])
+    card = engine.card.model_copy(update={"not_sure_below": threshold})
+    # a hair above 0.7, for logits are single precision
+    found = answer(np.log(chances).astype(np.float32) + np.float32([1e-6, 0, 0, 0]), card, top_k=2)
+    assert (found.confident, len(found.predictions), found.model) == (sure, 2, "mdl_a")
+
+
 def test_a_bad_picture_fails_alone(engine, batcher):
     contents = [png("red"), b"not a picture", png("lime"), png("red")[:60], png("blue")]
     answers = predict_pictures(
         engine, [lambda c=c: c for c in contents], bounds=BOUNDS, batcher=batcher, top_k=1
     )
-    assert [a.predictions and a.predictions[0].label for a in answers] == ["red", None, "green", None, "blue"]
+    assert [a.prediction and a.prediction.predictions[0].label for a in answers] == [
+        "red",
+        None,
+        "green",
+        None,
+        "blue",
+    ]
     assert [a.error.code if a.error else None for a in answers] == [
         None,
         "bad-picture",
@@ -73,7 +88,7 @@ def test_the_bounds_given_hold(engine, batcher, pixels, octets):
     tight = Bounds(max_pixels=pixels, max_bytes=octets)
     assert predict_pictures(engine, ask, bounds=tight, batcher=batcher, top_k=1)[0].error.code == "too-large"
     exact = Bounds(max_pixels=1200, max_bytes=len(png("red")))
-    assert predict_pictures(engine, ask, bounds=exact, batcher=batcher, top_k=1)[0].predictions
+    assert predict_pictures(engine, ask, bounds=exact, batcher=batcher, top_k=1)[0].prediction
 
 
 def test_a_missing_file_is_its_own_error_and_storage_away_is_everyones(engine, batcher):
@@ -85,6 +100,6 @@ def test_a_missing_file_is_its_own_error_and_storage_away_is_everyones(engine, b
 
     answers = predict_pictures(engine, [missing, lambda: png("red")], bounds=BOUNDS, batcher=batcher, top_k=1)
     assert answers[0].error.code == "not-found"
-    assert answers[1].predictions[0].label == "red"
+    assert answers[1].prediction.predictions[0].label == "red"
     with pytest.raises(errors.StorageUnavailable):
         predict_pictures(engine, [lambda: png("red"), away], bounds=BOUNDS, batcher=batcher, top_k=1)

@@ -21,10 +21,15 @@ class LabelProbability(Model):
 class Prediction(Model):
     model: str
     predictions: list[LabelProbability]
+    confident: bool = Field(
+        description='false: say "not sure"; the likeliest label is less probable than the card\'s not_sure_below'
+    )
 
 
 class PredictPicturesResult(Model):
     model: str
     count: int
     failed: int
-    results: StoredFile = Field(description="JSONL, one line per input: key, predictions or error")
+    results: StoredFile = Field(
+        description="JSONL, one line per input: key, predictions and confident, or error"
+    )

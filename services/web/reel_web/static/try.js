@@ -46,9 +46,9 @@ async function start(blob) {
 
 function tell(answer, took) {
   const [first, second] = answer.predictions;
-  const close = second && first.probability - second.probability < 0.15;
-  $("verdict").textContent = close ? `${people(first.label)} or ${people(second.label)}?` : people(first.label);
-  $("kicker").textContent = close ? "Not sure" : "This looks like";
+  const unsure = !answer.confident;
+  $("verdict").textContent = unsure && second ? `${people(first.label)} or ${people(second.label)}?` : people(first.label);
+  $("kicker").textContent = unsure ? "Not sure" : "This looks like";
   $("rows").replaceChildren(...answer.predictions.map(row));
   $("timing").textContent = `Answered in ${Math.round(took)} ms by ${answer.model}. Choose a label to see its heat map.`;
   zone.classList.add("compact");
