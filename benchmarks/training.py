@@ -116,7 +116,7 @@ def prepare(root: Path, pictures: int) -> Task:
             place.mkdir(parents=True, exist_ok=True)
             os.link(root / "pictures" / image.sha256, place / f"{image.id}.jpg")
     demo = load_recipe("demo")
-    plain = {"name": "benchmark", "sampling": "natural", "label_smoothing": 0.0}
+    plain = {"name": "benchmark", "sampling": "natural", "label_smoothing": 0.0, "tta": 0}
     recipe = Recipe.model_validate({**demo.model_dump(mode="json"), **plain})
     (root / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
     return Task(root, recipe, hashlib.sha256(data).hexdigest())

@@ -141,6 +141,17 @@ class Manifest(Model):
     def on(self, side: Side) -> list[ManifestImage]:
         return [image for image in self.images if image.split == side]
 
+    def variants_of(self, side: Side) -> list[ManifestImage]:
+        """Return the variants of a side's originals, wherever they lie themselves: mostly they are excluded."""
+        by_id = {image.id: image for image in self.images}
+
+        def root(image: ManifestImage) -> ManifestImage:
+            while image.parent_id is not None:
+                image = by_id[image.parent_id]
+            return image
+
+        return [image for image in self.images if image.parent_id is not None and root(image).split == side]
+
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
         """Return split -> source -> class -> images, as the contract reports them."""
         counted = Counter((image.split, image.source, image.label) for image in self.images)

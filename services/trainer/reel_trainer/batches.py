@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fastai.torch_core import set_seed
 
 from reel_networks import InputStats
 from reel_shared.manifest import ManifestImage
@@ -16,6 +17,7 @@ from reel_trainer.cache import PictureCache, build_cache
 from reel_trainer.data import Loaders, Normalize, PictureLoader, Rows, augmentation
 from reel_trainer.learner import rows_labels
 from reel_trainer.recipe import Recipe, Stage
+from reel_trainer.tta import ChangedViews
 
 VALID_BATCH = 64
 
@@ -47,7 +49,7 @@ class Batches:
 
     def loaders(self, stage: Stage, number: int) -> Loaders:
         """Return the batches of a stage; ``number``, its place in the recipe, sets the order of its pictures apart."""
-        roomy = math.ceil(stage.size * max(1.05, self.recipe.transforms.max_zoom))
+        roomy = self._roomy(stage.size)
         train, valid = self._cache("train", roomy), self._cache("valid", stage.size)
         change = augmentation(self.recipe.transforms, stage.size)
         cells = [(row.label, row.source.value) for row in self.rows.train]
@@ -90,6 +92,38 @@ class Batches:
             batch_size=VALID_BATCH,
             device=self.device,
         )
+
+    def changed(self, name: str, rows: list[ManifestImage], passes: int) -> ChangedViews:
+        """Return views of pictures as the last stage's training would see them, the same for the same seed."""
+        size = self.recipe.stages[-1].size
+        roomy = self._roomy(size)
+        cache = build_cache(
+            rows,
+            self.places.pictures,
+            self.places.scratch / f"{name}-changed.u8",
+            side=roomy,
+            roomy=True,
+            tick=self._tick(name, len(rows), roomy),
+        )
+        set_seed(self.seed)  # what the transforms draw from, whatever was drawn before
+        return ChangedViews(
+            cache,
+            Normalize.of(self.stats, self.device, augment=augmentation(self.recipe.transforms, size)),
+            batch_size=VALID_BATCH,
+            device=self.device,
+            rng=np.random.default_rng(self.seed),
+            tick=self._tick_of_views(name, len(rows), passes),
+        )
+
+    def _tick_of_views(self, name: str, total: int, passes: int) -> Callable[[int], None]:
+        def tick(done: int) -> None:
+            if done % (4 * VALID_BATCH) == 0 or done == total:
+                self.tell(f"looking at {name} pictures {passes} times more: {done} of {total}")
+
+        return tick
+
+    def _roomy(self, size: int) -> int:
+        return math.ceil(size * max(1.05, self.recipe.transforms.max_zoom))
 
     def _cache(self, side: str, size: int) -> PictureCache:
         held = self._caches.get(side)

@@ -1,4 +1,4 @@
-"""Writes a trained model's files: weights, the graph that serves it, and its card; called by ``run``.
+"""Writes a trained model's files: weights, the graph that serves it, how it was judged, its card; called by ``run``.
 
 Nothing counts as published before the graph, run by OpenVINO, has answered real pictures as torch does.
 """
@@ -19,7 +19,8 @@ from reel_networks import save_weights
 from reel_shared.errors import ReelError
 from reel_shared.images import PREPROCESSING
 from reel_shared.manifest import Manifest, identity
-from reel_shared.model_card import CARD, GRAPH, WEIGHTS, ModelCard, facts_of
+from reel_shared.model_card import CARD, EVALUATION, GRAPH, WEIGHTS, ModelCard, facts_of
+from reel_trainer.assessment import About, assess
 from reel_trainer.cache import Pixels
 from reel_trainer.evaluation import Floats
 from reel_trainer.recipe import Recipe
@@ -68,12 +69,22 @@ class Serving(nn.Module):
 def export(
     trained: Trained, directory: Path, *, manifest: Manifest, recipe: Recipe, identity_of: Identity
 ) -> ModelCard:
-    """Write ``weights.safetensors``, ``model.onnx`` and ``model.json``; return the card. Raises ExportFailed."""
+    """Write weights, graph, evaluation and card; return the card. Raises ExportFailed."""
     model, stats = trained.network.model.cpu().eval(), trained.network.stats
     save_weights(model, directory / WEIGHTS, architecture=recipe.architecture, stats=stats)
     serving = Serving(model, stats.mean, stats.std).eval()
     write_graph(serving, directory / GRAPH, size=recipe.size)
     check_graph(directory / GRAPH, serving, trained.samples)
+    about = About(
+        model_id=identity_of.model_id,
+        dataset_version_id=identity_of.dataset_version_id,
+        manifest_sha256=identity_of.manifest_sha256 or identity(manifest),
+        certified=identity_of.certified,
+        notes=list(identity_of.notes),
+        created_at=datetime.now(UTC),
+    )
+    judged = assess(trained.answers, trained.metrics, manifest.classes, recipe, about)
+    (directory / EVALUATION).write_text(judged.model_dump_json())
     card = ModelCard(
         id=identity_of.model_id,
         architecture=recipe.architecture,
@@ -82,18 +93,20 @@ def export(
         mean=stats.mean,
         std=stats.std,
         preprocessing=PREPROCESSING,
+        temperature=judged.calibration.temperature,
+        not_sure_below=judged.abstention.not_sure_below,
         recipe=recipe.model_dump(mode="json"),
         weights=identity_of.weights,
         dataset_version_id=identity_of.dataset_version_id,
-        manifest_sha256=identity_of.manifest_sha256 or identity(manifest),
+        manifest_sha256=about.manifest_sha256,
         certified=identity_of.certified,
         certificate_sha256=identity_of.certificate_sha256,
-        notes=list(identity_of.notes),
+        notes=about.notes,
         precision=trained.precision,
         metrics=trained.metrics,
         held_out=not recipe.train_on_validation,
-        files={name: facts_of(directory / name) for name in (WEIGHTS, GRAPH)},
-        created_at=datetime.now(UTC),
+        files={name: facts_of(directory / name) for name in (WEIGHTS, GRAPH, EVALUATION)},
+        created_at=about.created_at,
     )
     (directory / CARD).write_text(card.model_dump_json(indent=1))
     return card

@@ -39,6 +39,7 @@ def run(spec: Spec, report: Report) -> None:
     import torch
 
     from reel_trainer.batches import Places
+    from reel_trainer.evaluation import labels
     from reel_trainer.training import train_model
 
     torch.set_num_threads(usable_cores())
@@ -50,15 +51,15 @@ def run(spec: Spec, report: Report) -> None:
             found["neighbours"] = neighbours(manifest)
         trained = train_model(
             manifest,
-            spec.recipe,
+            spec.recipe.model_copy(update={"tta": 0}),
             Places(spec.pictures, spec.scratch),
             weights=spec.weights,
             seed=spec.seed,
             report=_half(report, number, name),
         )
         found[name] = trained.metrics["all"].model_dump()
-        labels = [manifest.classes.index(row.label) for row in trained.valid]
-        verdicts[name] = judged(trained.valid, trained.logits.argmax(axis=1) == labels)
+        right = trained.logits.argmax(axis=1) == labels(trained.valid, manifest.classes)
+        verdicts[name] = judged(trained.valid, right.tolist())
     found["gap"] = found["random"]["accuracy"] - found["groups"]["accuracy"]
     found["gap_interval"] = gap_interval(verdicts["random"], verdicts["groups"], seed=spec.seed)
     (spec.out / RESULT).write_text(json.dumps(found))

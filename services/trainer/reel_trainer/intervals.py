@@ -14,8 +14,9 @@ import numpy.typing as npt
 from reel_shared.manifest import ManifestImage
 
 DRAWS = 2000
-_AT_ONCE = 4_000_000
-"""Groups drawn at a time: 32 MB."""
+Sums = npt.NDArray[np.float64]
+_AT_ONCE = 1_000_000
+"""Groups drawn at a time: three arrays of 8 MB."""
 
 
 class Judged(NamedTuple):
@@ -41,20 +42,34 @@ def accuracy_interval(judged: Judged, *, seed: int = 0, draws: int = DRAWS) -> t
     return middle(accuracies(judged, np.random.default_rng(seed), draws))
 
 
-def accuracies(judged: Judged, rng: np.random.Generator, draws: int) -> npt.NDArray[np.float64]:
+def accuracies(judged: Judged, rng: np.random.Generator, draws: int) -> Sums:
     """Return the accuracies of so many draws, each of as many groups as there are, with replacement."""
-    _, numbers = np.unique(np.asarray(judged.groups), return_inverse=True)
-    sizes = np.bincount(numbers)
-    right = np.bincount(numbers, weights=judged.right)
-    step = max(1, _AT_ONCE // len(sizes))
+    columns = np.column_stack([judged.right, np.ones(len(judged.right))])
+    drawn = resampled(judged.groups, columns, rng, draws)
+    found: Sums = drawn[:, 0] / drawn[:, 1]
+    return found
+
+
+def resampled(groups: Sequence[str], columns: Sums, rng: np.random.Generator, draws: int) -> Sums:
+    """Return (draws, columns): each column's sum over the pictures of as many groups as there are, drawn anew.
+
+    ``columns`` are (pictures, columns), ``groups`` the group of each picture.
+    """
+    names, numbers = np.unique(np.asarray(groups), return_inverse=True)
+    count = len(names)
+    sums = np.zeros((count, columns.shape[1]))
+    np.add.at(sums, numbers, columns)
+    step = max(1, _AT_ONCE // count)
     found = []
     for start in range(0, draws, step):
-        drawn = rng.integers(len(sizes), size=(min(step, draws - start), len(sizes)))
-        found.append(right[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
+        drawn = rng.integers(count, size=(min(step, draws - start), count))
+        drawn += count * np.arange(len(drawn))[:, np.newaxis]
+        times = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+        found.append(times @ sums)
     return np.concatenate(found)
 
 
-def middle(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+def middle(values: Sums) -> tuple[float, float]:
     """Return what 95 % of the values lie between."""
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)

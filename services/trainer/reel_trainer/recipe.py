@@ -94,6 +94,15 @@ class Recipe(Model):
         lt=1,
         description="with balanced sampling: web pictures' part of what is drawn of each class, in place of a half",
     )
+    tta: int = Field(
+        default=4,
+        ge=0,
+        le=16,
+        description="augmented views of each picture that judges, beside the plain one",
+    )
+    wanted_accuracy: float = Field(
+        default=0.95, gt=0, le=1, description="of the answers that the model is to be sure of"
+    )
     train_on_validation: bool = Field(
         default=False, description="refit on everything for deployment; its metrics are not held out"
     )

@@ -11,19 +11,19 @@ from fastai.torch_core import set_seed
 
 from reel_shared.contracts import Metrics, StageResult
 from reel_shared.errors import Unprocessable
-from reel_shared.manifest import Manifest, ManifestImage, Side
+from reel_shared.manifest import Manifest, ManifestImage
 from reel_trainer import checkpoints
+from reel_trainer.answers import AllAnswers, ask
 from reel_trainer.batches import VALID_BATCH, Batches, Places
 from reel_trainer.cache import Pixels
 from reel_trainer.callbacks import BatchProgress, EpochKeeper, EpochRow, EpochRows, Report, is_over
 from reel_trainer.checkpoints import Checkpoint, Figures, StageFigures
 from reel_trainer.data import choose_rows
-from reel_trainer.evaluation import Floats, evaluate, evaluate_probes
+from reel_trainer.evaluation import Floats
 from reel_trainer.learner import (
     Network,
     Precision,
     effective_precision,
-    predict,
     prepare_network,
     run_stage,
 )
@@ -32,7 +32,7 @@ from reel_trainer.recipe import Recipe, Stage
 
 @dataclass(frozen=True)
 class Trained:
-    """``logits`` are those of ``valid``, the validation pictures, at the last size, in fp32; ``samples`` the first."""
+    """``answers`` are given at the last size, in fp32; ``samples`` are the first validation pictures."""
 
     network: Network
     precision: Precision
@@ -40,11 +40,19 @@ class Trained:
     stages: list[StageResult]
     epochs: list[EpochRow]
     metrics: dict[str, Metrics]
-    valid: list[ManifestImage]
-    logits: Floats
+    answers: AllAnswers
     samples: Pixels
     seconds: float
     notes: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> list[ManifestImage]:
+        return self.answers.valid.rows
+
+    @property
+    def logits(self) -> Floats:
+        """Of ``valid``, (pictures, classes)."""
+        return self.answers.valid.logits
 
 
 @dataclass(frozen=True)
@@ -87,17 +95,20 @@ def train_model(
         run.stage(stage, held)
         held = None
     loader = run.batches.loaders(recipe.stages[-1], len(recipe.stages) - 1).valid
-    logits = predict(network.model, loader)
+    if recipe.train_on_validation:
+        run.notes.append(
+            "Trained on its validation pictures too: nothing is left to measure a temperature or a threshold on, so "
+            "they are the defaults."
+        )
+    answers = ask(network.model, run.batches, manifest, loader)
     return Trained(
         network=network,
         precision=precision,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         stages=run.figures.stages,
         epochs=run.figures.epochs,
-        metrics=evaluate(logits, rows.valid, manifest.classes)
-        | run.judge_probes(manifest.on(Side.PROBE), manifest.classes),
-        valid=rows.valid,
-        logits=logits,
+        metrics=answers.metrics(manifest.classes),
+        answers=answers,
         samples=loader.cache.squares(range(min(VALID_BATCH, len(rows.valid)))),
         seconds=run.seconds,
         notes=tuple(run.notes),
@@ -179,14 +190,6 @@ class _Run:
             )
             self.figures.done = progress.done
         self._finish(stage, figures)
-
-    def judge_probes(self, rows: list[ManifestImage], classes: list[str]) -> dict[str, Metrics]:
-        """Return metrics of the probe sets at the last stage's size; empty without any."""
-        if not rows:
-            return {}
-        return evaluate_probes(
-            predict(self.network.model, self.batches.judging("probe", rows)), rows, classes
-        )
 
     def tell(self, message: str) -> None:
         self.report(

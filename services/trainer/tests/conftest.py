@@ -103,6 +103,7 @@ def recipe() -> Callable[..., Recipe]:
             },
         ]
         facts = {"name": "tiny", "architecture": "efficientnet_lite0", "weights": "package", "stages": stages}
+        facts["tta"] = 0
         return Recipe.model_validate(facts | changes)
 
     return make

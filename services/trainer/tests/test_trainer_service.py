@@ -19,9 +19,10 @@ from reel_shared.contracts import (
     KINDS,
     TRAIN_MODEL,
     TrainModelRequest,
+    read_evaluation,
 )
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import Image, Job, ModelAlias, Takedown
+from reel_shared.db.models import Image, Job, ModelAlias, Takedown, TrainedModel
 from reel_shared.errors import Unavailable
 from reel_shared.manifest import load
 from reel_shared.model_card import load_model_card
@@ -41,7 +42,8 @@ def quick(monkeypatch):
 
     def make(epochs=1):
         facts = recipe.load_recipe("demo").model_dump() | {
-            "stages": [{"name": "h", "epochs": epochs, **STAGE}]
+            "stages": [{"name": "h", "epochs": epochs, **STAGE}],
+            "tta": 1,
         }
         made = recipe.Recipe.model_validate(facts)
         monkeypatch.setattr(trainings, "load_recipe", lambda name: made)
@@ -104,6 +106,15 @@ def test_from_pictures_to_an_active_model(client, dataset, quick, reel, tmp_path
     listed = client.get("/v1/models", params={"recipe": "demo"}).json()["data"]
     assert [(m["id"], m["active"], m["held_out"]) for m in listed] == [(card.id, True, True)]
     assert listed[0]["metrics"]["web"]["images"] == result["metrics"]["web"]["images"]
+
+    judged = client.get("/v1/models/active/evaluation")
+    assert judged.headers["ETag"] == f'"{result["files"]["evaluation.json"]["sha256"]}"'
+    assert read_evaluation(judged.content).metrics == card.metrics
+    with transaction() as session:
+        model = session.get(TrainedModel, card.id)
+        model.files = {name: file for name, file in model.files.items() if name != "evaluation.json"}
+    assert "before evaluations were stored" in client.get("/v1/models/active/evaluation").json()["detail"]
+    assert client.get("/v1/models/mdl_none/evaluation").status_code == 404
 
     with transaction() as session:
         session.delete(session.get(ModelAlias, "active"))

@@ -12,9 +12,10 @@ from sklearn.metrics import log_loss, top_k_accuracy_score
 
 from reel_networks import build, load_weights, save_weights
 from reel_networks.head import build_head
+from reel_shared.contracts import read_evaluation
 from reel_shared.errors import Unprocessable
 from reel_shared.manifest import identity
-from reel_shared.model_card import CARD, GRAPH, WEIGHTS, load_model_card
+from reel_shared.model_card import CARD, EVALUATION, GRAPH, WEIGHTS, load_model_card
 from reel_trainer import learner
 from reel_trainer.batches import Places
 from reel_trainer.data import PictureLoader
@@ -65,7 +66,7 @@ def trained(shapes, tmp_path_factory):
             "lr_max": 1e-3,
         },
     ]
-    recipe = Recipe(name="tiny", architecture="efficientnet_lite0", weights="package", stages=stages)
+    recipe = Recipe(name="tiny", architecture="efficientnet_lite0", weights="package", stages=stages, tta=1)
     heard = []
     result = train(
         shapes, recipe, tmp_path_factory.mktemp("s"), report=lambda event, data: heard.append((event, data))
@@ -76,7 +77,8 @@ def trained(shapes, tmp_path_factory):
 def test_it_learns_and_tells_it_by_stage_and_source(trained) -> None:
     result, recipe, heard = trained
     assert result.metrics["all"].accuracy >= 0.9, result.epochs
-    assert set(result.metrics) == {"all", "movie", "web", "web:sketch"}
+    plain = {"all", "movie", "web", "web:sketch"}
+    assert set(result.metrics) == plain | {f"tta:{name}" for name in plain}
     assert result.metrics["all"].images == result.metrics["movie"].images + result.metrics["web"].images
     assert [(s.name, s.size, s.epochs, s.frozen) for s in result.stages] == [
         ("h", 64, 3, True),
@@ -103,7 +105,11 @@ def test_published_files_answer_as_the_network_did(trained, shapes, tmp_path) ->
     manifest = shapes.manifest()
     export(result, tmp_path, manifest=manifest, recipe=recipe, identity_of=WHO)
     card = load_model_card(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {CARD, GRAPH, WEIGHTS}
+    assert {path.name for path in tmp_path.iterdir()} == {CARD, GRAPH, WEIGHTS, EVALUATION}
+    evaluation = read_evaluation((tmp_path / EVALUATION).read_bytes())
+    assert (evaluation.metrics, evaluation.model_id) == (card.metrics, card.id)
+    assert card.temperature == evaluation.calibration.temperature
+    assert card.not_sure_below == evaluation.abstention.not_sure_below
     assert (card.size, card.classes, card.held_out) == (72, manifest.classes, True)
     assert card.manifest_sha256 == identity(manifest)
     assert card.metrics == result.metrics

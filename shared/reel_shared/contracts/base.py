@@ -95,6 +95,12 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
+class Finite(Model):
+    """Figures: a number that is none (NaN) or has no bounds is refused, for JSON cannot say it."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
 class StoredFile(Model):
     """An object in the bucket. The API adds ``url``, a presigned link, whenever it shows one."""
 

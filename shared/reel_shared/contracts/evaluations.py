@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
-from reel_shared.contracts.base import Label, Model, ObjectKey, Sha256, Source
+from reel_shared.contracts.base import Finite, Label, ObjectKey, Sha256, Source
 from reel_shared.contracts.predictions import LabelProbability
 from reel_shared.contracts.trainings import Metrics
 from reel_shared.errors import Corrupt
 
 MAX_BYTES = 2**28
 Interval = tuple[float, float]
-
-
-class Finite(Model):
-    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class EvaluatedPicture(Finite):

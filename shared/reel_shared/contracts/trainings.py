@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reel_shared.contracts.base import RECIPE_PATTERN, Model, StoredFile, spelled
+from reel_shared.contracts.base import RECIPE_PATTERN, Finite, Model, StoredFile, spelled
 
 
 class TrainModelRequest(Model):
@@ -41,7 +41,7 @@ class TrainingCheckpoint(Model):
     files: dict[str, StoredFile]
 
 
-class Metrics(Model):
+class Metrics(Finite):
     accuracy: float
     images: int
     accuracy_interval: tuple[float, float] | None = Field(

@@ -12,6 +12,7 @@ from reel_shared.contracts import (
     BuildDatasetVersionRequest,
     MeasureLeakGapRequest,
     MeasureLeakGapResult,
+    Variant,
 )
 from reel_shared.db.engine import transact
 from reel_shared.jobs import Outcome
@@ -42,7 +43,8 @@ def measure_leak_gap(context: Context, request: MeasureLeakGapRequest) -> Outcom
         )
         return versions.build_dataset_version(chosen, wanted).manifest
 
-    chosen = [image for image in images if image.source in request.train_sources]
+    originals = [image for image in images if image.variant == Variant.ORIGINAL]
+    chosen = [image for image in originals if image.source in request.train_sources]
     folders = {name: context.scratch / name for name in ("out", "cache", "pictures")}
     for folder in folders.values():
         folder.mkdir()

@@ -22,7 +22,7 @@ from reel_shared.db.engine import transact
 from reel_shared.errors import Canceled
 from reel_shared.jobs import Outcome
 from reel_shared.manifest import Manifest, ManifestImage, Side
-from reel_shared.model_card import CARD, GRAPH, WEIGHTS, load_model_card
+from reel_shared.model_card import CARD, EVALUATION, GRAPH, WEIGHTS, load_model_card
 from reel_shared.runner import Context, task
 from reel_shared.storage import storage
 from reel_trainer import catalogue
@@ -38,6 +38,7 @@ MEDIA_TYPES = {
     CARD: "application/json",
     WEIGHTS: "application/vnd.safetensors",
     GRAPH: "application/onnx",
+    EVALUATION: "application/json",
 }
 
 
@@ -116,7 +117,12 @@ def _prepare(context: Context, request: TrainModelRequest, recipe: Recipe) -> Sp
 
 def _wanted(manifest: Manifest, recipe: Recipe) -> list[ManifestImage]:
     """Return what this recipe looks at."""
-    return [image for image in manifest.images if image.split != Side.EXCLUDED or recipe.train_on_validation]
+    judging = {image.id for image in manifest.variants_of(Side.VALID)}
+    return [
+        image
+        for image in manifest.images
+        if image.split != Side.EXCLUDED or image.id in judging or recipe.train_on_validation
+    ]
 
 
 def _weights(wish: str, folder: Path) -> str:
