@@ -225,14 +225,48 @@ class Client(Calls):
         path = f"/v1/models/{model}/predict"
         return self.post(path, params={"top_k": top_k}, content=picture, headers=headers)
 
-    def models(self) -> Iterator[JsonObject]:
-        return self.rows("/v1/models")
+    def models(self, *, tag: str = "") -> Iterator[JsonObject]:
+        return self.rows("/v1/models", tag=tag)
 
     def model(self, model_id: str) -> JsonObject:
+        """Return a model by its id, its number such as ``v7``, ``active`` or ``candidate``."""
         return self.get(f"/v1/models/{model_id}")
 
+    def tag_model(self, model_id: str, tags: Iterable[str]) -> JsonObject:
+        """Give a model these tags and no others."""
+        body = contracts.TagsRequest(tags=list(tags))
+        return self._json("PUT", f"/v1/models/{model_id}/tags", json=body.model_dump())
+
+    def remark_on_model(self, model_id: str, text: str) -> JsonObject:
+        return self.post(f"/v1/models/{model_id}/remarks", json={"text": text})
+
+    # --- what serves --------------------------------------------------------------------------------------
+
+    def gates(self, model_id: str) -> contracts.GateReport:
+        """Return each gate's verdict on a model, against the one that is active now."""
+        return contracts.GateReport.model_validate(self.get(f"/v1/models/{model_id}/gates"))
+
+    def promote(self, model_id: str, *, force: bool = False, reason: str = "") -> JsonObject:
+        """Let a model serve from now on. Raises ApiError ``gates-failed`` unless its gates pass or ``force`` is set."""
+        body = contracts.PromoteRequest(force=force, reason=reason)
+        return self.post(f"/v1/models/{model_id}/promote", json=body.model_dump())
+
     def activate(self, model_id: str) -> JsonObject:
+        """Promote a model through its gates."""
         return self.post(f"/v1/models/{model_id}/activate")
+
+    def roll_back(self, *, reason: str = "") -> JsonObject:
+        """Let the model serve again that served before the active one; returns it."""
+        return self.post("/v1/models/rollback", json={"reason": reason})
+
+    def name_candidate(self, model_id: str, *, reason: str = "") -> JsonObject:
+        return self.post(f"/v1/models/{model_id}/candidate", json={"reason": reason})
+
+    def alias_changes(self, *, alias: str = "") -> Iterator[JsonObject]:
+        """Yield who pointed which alias to which model, the newest first."""
+        return self.rows("/v1/alias-changes", alias=alias)
+
+    # --- versions, pictures, files ------------------------------------------------------------------------
 
     def dataset_version(self, dataset_version_id: str) -> JsonObject:
         return self.get(f"/v1/dataset-versions/{dataset_version_id}")

@@ -73,6 +73,12 @@ class Unprocessable(ReelError):
     status, code, title = 422, "unprocessable", "The request does not fit"
 
 
+class GatesFailed(Unprocessable):
+    """``gates`` beside the detail are those that failed, each with its figures."""
+
+    code, title = "gates-failed", "The model does not pass its gates"
+
+
 class TooManyRequests(ReelError):
     status, code, title = 429, "too-many-requests", "Too many requests"
 

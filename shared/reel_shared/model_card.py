@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from reel_shared.contracts import Label, Metrics, Model, Sha256
 from reel_shared.errors import Corrupt
+from reel_shared.software import Software
 
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
@@ -65,6 +66,12 @@ class ModelCard(Model):
         description="hash of the leak certificate's file; none for versions from before it was stored",
     )
     notes: list[str] = Field(default_factory=list, description="what to know before its metrics are believed")
+    graph_difference: float | None = Field(
+        default=None,
+        ge=0,
+        description="largest difference of logits, ONNX from torch, relative to the largest; as measured when exported",
+    )
+    software: Software = Field(default=Software(), description="what trained it")
     files: dict[FileName, FileFacts] = Field(default_factory=dict)
     created_at: AwareDatetime
 

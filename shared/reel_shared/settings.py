@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -116,6 +117,29 @@ class Inference(BaseModel):
     model_poll_seconds: float = 2.0
 
 
+class Gates(BaseModel):
+    """What a model must show before it serves; published at ``GET /v1/gates``."""
+
+    certificate: bool = Field(
+        default=True, description="the dataset version's leak certificate is there and good"
+    )
+    held_out: bool = Field(default=True, description="it was not trained on the pictures that judge it")
+    graph_difference: float = Field(
+        default=1e-3,
+        gt=0,
+        description="largest difference of logits, ONNX from torch, relative to the largest logit",
+    )
+    regression: bool = Field(
+        default=True, description="no accuracy below the active model's beyond what chance explains"
+    )
+    allow_incomparable: bool = Field(
+        default=False, description="let pass what was judged on none of the active model's pictures"
+    )
+    min_accuracy: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default={}, description="JSON: least accuracy by part, such as all, web or probe:cosplay"
+    )
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="REEL_", env_nested_delimiter="__", extra="ignore", frozen=True
@@ -138,6 +162,7 @@ class Settings(BaseSettings):
     web: Web = Web()
     ingest: Ingest = Ingest()
     inference: Inference = Inference()
+    gates: Gates = Gates()
 
 
 @cache

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from reel_shared.certificate import why_uncertified
 from reel_shared.contracts import (
-    ACTIVE,
     TRAIN_MODEL,
     BuildDatasetVersionResult,
     ImageState,
@@ -24,16 +23,15 @@ from reel_shared.db.models import (
     DatasetVersion,
     Image,
     Job,
-    ModelAlias,
     SplitPin,
     Takedown,
     TrainedModel,
     TrainingState,
-    utcnow,
 )
 from reel_shared.errors import Conflict, NotFound, Unprocessable
 from reel_shared.manifest import ManifestImage
 from reel_shared.model_card import ModelCard
+from reel_trainer import registry
 from reel_trainer.pins import Pin
 
 _FIELDS = (
@@ -129,16 +127,6 @@ def trainable(version: DatasetVersion, *, allow_uncertified: bool) -> None:
         )
 
 
-def active_id(session: Session) -> str | None:
-    alias = session.get(ModelAlias, ACTIVE)
-    return alias.model_id if alias else None
-
-
-def activate(session: Session, model_id: str) -> None:
-    """Let this model serve from now on."""
-    session.merge(ModelAlias(name=ACTIVE, model_id=model_id, updated_at=utcnow()))
-
-
 def training(session: Session, job_id: str) -> Job:
     """Return a training's job. Raises NotFound."""
     job = session.get(Job, job_id)
@@ -208,6 +196,8 @@ def write_version(
 def write_model(
     session: Session, result: TrainModelResult, card: ModelCard, *, job_id: str, serve: bool
 ) -> None:
+    """Register a model. With ``serve`` it is promoted if its gates let it pass; ``result`` says what came of that."""
+    locks.registry_alone(session)
     # A picture may have been taken down while this was training; the lock lets either see the other.
     held = session.get_one(DatasetVersion, result.dataset_version_id, with_for_update=True)
     session.add(
@@ -224,8 +214,13 @@ def write_model(
         )
     )
     session.flush()
-    if serve:
-        activate(session, result.model_id)
+    if not serve:
+        return
+    owner = session.get_one(Job, job_id).owner
+    why = registry.offer(session, result.model_id, by=owner, reason=f"training {job_id} with activate")
+    result.serves = why is None
+    if why is not None:
+        result.notes.append(why)
 
 
 def _plain(files: dict[str, StoredFile]) -> dict[str, Any]:

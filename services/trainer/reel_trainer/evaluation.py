@@ -6,6 +6,7 @@ sets and variants are judged apart.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -37,7 +38,13 @@ def evaluate(
     truth = labels(rows, classes)
     groups = np.array([group_of(row) for row in rows])
     return {
-        name: _metrics(logits[chosen], truth[chosen], classes, groups[chosen].tolist())
+        name: _metrics(
+            logits[chosen],
+            truth[chosen],
+            classes,
+            groups[chosen].tolist(),
+            _identity([rows[index] for index in chosen.tolist()]),
+        )
         for name, chosen in (parts or slices)(rows).items()
     }
 
@@ -90,8 +97,14 @@ def _numbered(found: dict[str, list[int]]) -> dict[str, Numbers]:
     return {name: np.array(found[name], dtype=np.int64) for name in sorted(found)}
 
 
+def _identity(rows: Sequence[ManifestImage]) -> str:
+    """Return a digest of which pictures these are and what they show, in whatever order."""
+    known = sorted(f"{row.sha256} {row.label}" for row in rows)
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()
+
+
 def _metrics(
-    logits: npt.NDArray[np.floating], truth: Numbers, classes: Sequence[str], groups: list[str]
+    logits: npt.NDArray[np.floating], truth: Numbers, classes: Sequence[str], groups: list[str], pictures: str
 ) -> Metrics:
     said = logits.argmax(axis=1)
     right = said == truth
@@ -125,6 +138,7 @@ def _metrics(
                 for index, label in enumerate(classes)
                 if (truth == index).any()
             },
+            "pictures_sha256": pictures,
             **{name: float(values[0]) for name, values in found.items()},
             **intervals,
         }

@@ -20,6 +20,7 @@ from reel_shared.errors import ReelError
 from reel_shared.images import PREPROCESSING
 from reel_shared.manifest import Manifest, identity
 from reel_shared.model_card import CARD, EVALUATION, GRAPH, WEIGHTS, ModelCard, facts_of
+from reel_shared.software import software
 from reel_trainer.assessment import About, assess
 from reel_trainer.cache import Pixels
 from reel_trainer.evaluation import Floats
@@ -74,7 +75,7 @@ def export(
     save_weights(model, directory / WEIGHTS, architecture=recipe.architecture, stats=stats)
     serving = Serving(model, stats.mean, stats.std).eval()
     write_graph(serving, directory / GRAPH, size=recipe.size)
-    check_graph(directory / GRAPH, serving, trained.samples)
+    difference = check_graph(directory / GRAPH, serving, trained.samples)
     about = About(
         model_id=identity_of.model_id,
         dataset_version_id=identity_of.dataset_version_id,
@@ -105,6 +106,8 @@ def export(
         precision=trained.precision,
         metrics=trained.metrics,
         held_out=not recipe.train_on_validation,
+        graph_difference=difference,
+        software=software("reel-trainer"),
         files={name: facts_of(directory / name) for name in (WEIGHTS, GRAPH, EVALUATION)},
         created_at=about.created_at,
     )
@@ -138,7 +141,8 @@ def check_graph(path: Path, serving: Serving, samples: Pixels) -> float:
         wanted: Floats = torch.cat([serving(torch.from_numpy(part)) for part in _batches(samples)]).numpy()
     compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = np.concatenate([compiled(part)[0] for part in _batches(samples)])
-    allowed = TOLERANCE * max(1.0, float(np.abs(wanted).max()))
+    scale = max(1.0, float(np.abs(wanted).max()))
+    allowed = TOLERANCE * scale
     difference = float(np.abs(found - wanted).max())
     best = np.sort(wanted, axis=1)
     clear = np.ones(len(wanted), bool) if wanted.shape[1] < 2 else best[:, -1] - best[:, -2] > 2 * allowed
@@ -148,7 +152,7 @@ def check_graph(path: Path, serving: Serving, samples: Pixels) -> float:
             f"The exported graph differs by up to {difference:.2g} in its logits ({allowed:.2g} is allowed) and in "
             f"the answer of {other} of {len(wanted)} pictures; the model is not published."
         )
-    return difference
+    return difference / scale
 
 
 def _batches(samples: Pixels) -> list[Pixels]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, Field
 
-from reel_shared.contracts import Metrics, SplitCertificate, StoredFile
+from reel_shared.contracts import ACTIVE, Metrics, SplitCertificate, StoredFile
 from reel_shared.contracts.versions import PinSide
-from reel_shared.db.models import DatasetVersion, SplitPin, TrainedModel
+from reel_shared.db.models import AliasChange, DatasetVersion, SplitPin, TrainedModel
+from reel_shared.software import Software
 from reel_shared.web.envelope import timestamp, with_urls
 from reel_trainer.recipe import Recipe
 
@@ -28,9 +30,27 @@ class DatasetVersionView(BaseModel):
     created_at: AwareDatetime
 
 
+class RemarkView(BaseModel):
+    text: str
+    by: str = Field(description="the API key that wrote it")
+    at: AwareDatetime
+
+
+class ForcedView(BaseModel):
+    reason: str
+    by: str = Field(description="the API key that overruled the gates")
+    at: AwareDatetime
+    gates: list[str] = Field(description="those that had failed")
+
+
 class ModelView(BaseModel):
     id: str
+    number: int = Field(description="its version among all models; `v7` stands for the id of number 7")
     active: bool = Field(description="whether this is the model that serves")
+    aliases: list[str] = Field(description="what names it now: active, candidate")
+    tags: list[str]
+    remarks: list[RemarkView] = Field(description="what people noted about it, the oldest first")
+    forced: ForcedView | None = Field(description="its last promotion against gates that had failed")
     architecture: str
     recipe: str
     classes: list[str]
@@ -40,10 +60,27 @@ class ModelView(BaseModel):
     certified: bool = Field(description="false: its dataset version leaks and was trained on all the same")
     notes: list[str] = Field(description="what to know before its metrics are believed")
     dataset_version_id: str
+    manifest_sha256: str | None = Field(description="hash of the manifest that it was trained on")
+    certificate_sha256: str | None = Field(description="hash of that version's leak certificate")
+    weights: str | None = Field(description="what its training started from")
+    software: Software = Field(description="what trained it: version, and commit of the checkout")
+    graph_difference: float | None = Field(description="how far ONNX was from torch, of the largest logit")
     metrics: dict[str, Metrics]
     files: dict[str, StoredFile]
     takedowns: list[str] = Field(description="take-downs of pictures that it was trained or judged on")
     job_id: str
+    created_at: AwareDatetime
+
+
+class AliasChangeView(BaseModel):
+    id: str
+    alias: str
+    action: str = Field(description="promote, roll-back, name or remove")
+    from_model_id: str | None
+    to_model_id: str | None
+    by: str = Field(description="the API key that asked for it")
+    reason: str
+    failed_gates: list[str] = Field(description="gates that were overruled, or that made it the candidate")
     created_at: AwareDatetime
 
 
@@ -85,15 +122,28 @@ def version_view(row: DatasetVersion) -> dict[str, Any]:
     }
 
 
-def model_view(row: TrainedModel, *, active: str | None) -> dict[str, Any]:
-    card = {name: row.card.get(name) for name in ("classes", "size", "precision", "held_out")}
+_CARD = (
+    *("classes", "size", "precision", "held_out", "manifest_sha256", "certificate_sha256", "weights"),
+    "graph_difference",
+)
+
+
+def model_view(row: TrainedModel, *, aliases: Mapping[str, str]) -> dict[str, Any]:
+    """``aliases`` says which model each alias names."""
+    card = {name: row.card.get(name) for name in _CARD}
     return {
         "id": row.id,
-        "active": row.id == active,
+        "number": row.number,
+        "active": row.id == aliases.get(ACTIVE),
+        "aliases": sorted(alias for alias, model_id in aliases.items() if model_id == row.id),
+        "tags": row.tags,
+        "remarks": row.remarks,
+        "forced": row.forced,
         "architecture": row.architecture,
         "recipe": row.recipe,
         **card,
         "certified": row.card.get("certified", True),
+        "software": row.card.get("software") or Software().model_dump(),
         "notes": row.card.get("notes", []),
         "dataset_version_id": row.dataset_version_id,
         "metrics": row.metrics,
@@ -102,6 +152,11 @@ def model_view(row: TrainedModel, *, active: str | None) -> dict[str, Any]:
         "job_id": row.job_id,
         "created_at": timestamp(row.created_at),
     }
+
+
+def change_view(row: AliasChange) -> dict[str, Any]:
+    shown = ("id", "alias", "action", "from_model_id", "to_model_id", "by", "reason", "failed_gates")
+    return {**{name: getattr(row, name) for name in shown}, "created_at": timestamp(row.created_at)}
 
 
 def pin_view(row: SplitPin) -> dict[str, Any]:

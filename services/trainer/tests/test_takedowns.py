@@ -42,7 +42,7 @@ def test_a_model_inherits_the_take_downs_of_its_version(reel_database, databases
     with transaction() as session:
         model = session.get_one(TrainedModel, "mdl_1")
     assert model.takedowns == ["tkd_1"]
-    assert views.model_view(model, active=None)["takedowns"] == ["tkd_1"]
+    assert views.model_view(model, aliases={})["takedowns"] == ["tkd_1"]
 
 
 @pytest.fixture

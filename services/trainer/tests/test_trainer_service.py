@@ -27,6 +27,7 @@ from reel_shared.errors import Unavailable
 from reel_shared.manifest import load
 from reel_shared.model_card import load_model_card
 from reel_shared.runner import run_job
+from reel_shared.software import software
 from reel_trainer import recipe, tasks, versions
 from reel_trainer.child import ChildFailed
 from reel_trainer.tasks import trainings
@@ -100,11 +101,18 @@ def test_from_pictures_to_an_active_model(client, dataset, quick, reel, tmp_path
     card = load_model_card(tmp_path)
     assert card.id == result["model_id"] == client.get("/v1/models/active").json()["id"]
     assert card.manifest_sha256 == shown["manifest"]["sha256"]
+    assert 0 <= card.graph_difference <= 1e-3
+    assert card.software == software("reel-trainer")
+    assert (result["serves"], result["notes"]) == (True, [])
     assert result["epochs"][0]["stage"] == "h"
     assert (job.progress_done, job.progress_unit) == (job.progress_total, "pictures")
 
     listed = client.get("/v1/models", params={"recipe": "demo"}).json()["data"]
     assert [(m["id"], m["active"], m["held_out"]) for m in listed] == [(card.id, True, True)]
+    assert (listed[0]["number"], listed[0]["software"]) == (1, card.software.model_dump())
+    gates = client.get(f"/v1/models/{card.id}/gates").json()["gates"]
+    passed = {gate["name"] for gate in gates if gate["state"] == "passed"}
+    assert passed == {"certificate", "held-out", "graph", "take-downs"}
     assert listed[0]["metrics"]["web"]["images"] == result["metrics"]["web"]["images"]
 
     judged = client.get("/v1/models/active/evaluation")

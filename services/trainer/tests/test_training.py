@@ -245,6 +245,14 @@ def test_metrics_are_counted_right(shapes) -> None:
         "web:sketch": (1.0, 1),
     }
     assert found["movie"].per_class == {"disc": 0.5}
+    again = evaluate(logits[::-1], rows[::-1], ["bars", "cross", "disc"])
+    assert {name: m.pictures_sha256 for name, m in again.items()} == {
+        name: m.pictures_sha256 for name, m in found.items()
+    }
+    assert len({m.pictures_sha256 for m in found.values()}) == 3, "web and its one style are the same picture"
+    relabelled = [rows[0].model_copy(update={"label": "cross"}), *rows[1:]]
+    other = evaluate(logits, relabelled, ["disc", "cross", "bars"])["all"].pictures_sha256
+    assert other != found["all"].pictures_sha256
     assert found["movie"].log_loss == pytest.approx((0.000247 + 9.000247) / 2, abs=1e-4)
     everything = found["all"]
     # disc: 2 right of 2 said so, 2 of 3 that are; cross occurs in no truth and counts for nothing

@@ -20,7 +20,9 @@ class TrainModelRequest(Model):
         description="recipe | none | package | torchvision | a key of a safetensors file in the bucket",
     )
     seed: int = 42
-    activate: bool = Field(default=False, description="serve the model when it is done")
+    activate: bool = Field(
+        default=False, description="serve the model when it is done, if it passes the gates"
+    )
     allow_uncertified: bool = Field(
         default=False, description="train on a version that leaks all the same; the model says so for ever"
     )
@@ -57,6 +59,10 @@ class Metrics(Finite):
         default=None, description="expected distance of confidence from accuracy, over ten bins of confidence"
     )
     per_class: dict[str, float] = Field(default_factory=dict)
+    pictures_sha256: str | None = Field(
+        default=None,
+        description="digest of which pictures judged, under which labels: with the same one, figures compare",
+    )
 
 
 class StageResult(Model):
@@ -89,6 +95,7 @@ class TrainModelResult(Model):
     )
     epochs: list[dict[str, float | str]] = Field(description="one row per epoch")
     certified: bool = Field(default=True, description="whether the version it was trained on is")
+    serves: bool = Field(default=False, description="it was to serve, and every gate let it pass")
     notes: list[str] = Field(default_factory=list, description="what to know before its metrics are believed")
     files: dict[str, StoredFile]
     seconds: float

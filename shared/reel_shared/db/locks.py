@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 _REMOVALS = 0x7265_656C_0001
 """Any number that no other lock of this database has."""
+_REGISTRY = 0x7265_656C_0002
 
 
 def hold_off_removals(session: Session) -> None:
@@ -25,6 +26,11 @@ def remove_alone(session: Session) -> None:
 def one_after_the_other(session: Session, dataset: str) -> None:
     """Let only one transaction at a time bring pictures into a dataset."""
     _take(session, sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"dataset:{dataset}", 0)))
+
+
+def registry_alone(session: Session) -> None:
+    """Let only one transaction at a time add models or move aliases: each sees what the one before did."""
+    _take(session, sa.func.pg_advisory_xact_lock(_REGISTRY))
 
 
 def _take(session: Session, lock: sa.ColumnElement[None]) -> None:

@@ -5,9 +5,16 @@ from reel_shared.db.models.base import Base, utcnow
 from reel_shared.db.models.curation import ImageChange, SplitPin, SubjectMark, Takedown
 from reel_shared.db.models.jobs import Job, JobEvent, Lock, OutboxMessage
 from reel_shared.db.models.pictures import Candidate, Collection, Image, Movie
-from reel_shared.db.models.registry import DatasetVersion, ModelAlias, TrainedModel, TrainingState
+from reel_shared.db.models.registry import (
+    AliasChange,
+    DatasetVersion,
+    ModelAlias,
+    TrainedModel,
+    TrainingState,
+)
 
 __all__ = [
+    "AliasChange",
     "ApiKey",
     "Base",
     "Candidate",

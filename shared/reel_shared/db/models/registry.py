@@ -1,11 +1,11 @@
-"""Dataset versions and models: what trainings read and make, and which model serves."""
+"""Dataset versions and models: what trainings read and make, which model serves, and which ones did."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from reel_shared.db.models.base import Base, utcnow
@@ -39,6 +39,8 @@ class TrainedModel(Base):
     __tablename__ = "models"
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    number: Mapped[int] = mapped_column(default=text("(SELECT COALESCE(MAX(number), 0) + 1 FROM models)"))
+    """Its version among all models, counted from 1; add models under ``locks.registry_alone``."""
     dataset_version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"))
     architecture: Mapped[str] = mapped_column(String(64))
     recipe: Mapped[str] = mapped_column(String(64))
@@ -48,10 +50,18 @@ class TrainedModel(Base):
     metrics: Mapped[dict[str, Any]]
     takedowns: Mapped[list[Any]] = mapped_column(default=list)
     """Ids of the take-downs of pictures that it was trained or judged on."""
+    tags: Mapped[list[Any]] = mapped_column(default=list)
+    remarks: Mapped[list[Any]] = mapped_column(default=list)
+    """What people noted about it, the oldest first: ``text``, ``by``, ``at``."""
+    forced: Mapped[dict[str, Any] | None]
+    """Its last promotion against failed gates: ``reason``, ``by``, ``at``, ``gates``."""
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
-    __table_args__ = (Index("ix_models_created", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_models_created", "created_at", "id"),
+        Index("uq_models_number", "number", unique=True),
+    )
 
 
 class TrainingState(Base):
@@ -66,10 +76,33 @@ class TrainingState(Base):
 
 
 class ModelAlias(Base):
-    """A name that points at one model; `active` is the one that serves. Promotion is one UPDATE."""
+    """A name that points at one model: `active` serves, `candidate` is to serve next. Promotion is one UPDATE."""
 
     __tablename__ = "model_aliases"
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
     updated_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class AliasChange(Base):
+    """One move of an alias, never altered: who pointed it from what to what, and why."""
+
+    __tablename__ = "alias_changes"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    alias: Mapped[str] = mapped_column(String(32))
+    action: Mapped[str] = mapped_column(String(16))
+    """An ``AliasAction``."""
+    from_model_id: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
+    to_model_id: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
+    by: Mapped[str] = mapped_column(String(64), default="")
+    reason: Mapped[str] = mapped_column(String(500), default="")
+    failed_gates: Mapped[list[Any]] = mapped_column(default=list)
+    """Names of the gates that were overruled."""
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+    __table_args__ = (
+        Index("ix_alias_changes_created", "created_at", "id"),
+        Index("ix_alias_changes_alias", "alias", "created_at"),
+    )
