@@ -14,6 +14,7 @@ from reelsight.commands.explain import explain
 from reelsight.commands.films import films
 from reelsight.commands.frames import frames
 from reelsight.commands.jobs import jobs
+from reelsight.commands.models import models
 from reelsight.commands.pictures import pictures
 from reelsight.commands.platform import demo, up
 from reelsight.commands.predict import predict
@@ -35,6 +36,7 @@ app.add_typer(pictures, name="pictures")
 app.add_typer(dataset, name="dataset")
 app.command()(train)
 app.add_typer(trainings, name="trainings")
+app.add_typer(models, name="models")
 app.add_typer(jobs, name="jobs")
 app.command()(predict)
 app.command()(explain)

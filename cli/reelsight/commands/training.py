@@ -21,7 +21,9 @@ def train(
     recipe: Annotated[str, typer.Option(help="article, article-final, demo or quick.")] = "article",
     weights: Annotated[str, typer.Option(help="Where to start: those of the recipe unless said.")] = "recipe",
     seed: Annotated[int, typer.Option(help="Of the training.")] = 42,
-    activate: Annotated[bool, typer.Option("--activate", help="Serve the model when it is done.")] = False,
+    activate: Annotated[
+        bool, typer.Option("--activate", help="Serve the model when it is done, if its gates pass.")
+    ] = False,
     extra: FieldsOption = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the job.")] = False,
     as_json: console.JsonOption = False,
@@ -52,6 +54,8 @@ def show_result(result: JsonObject, *, as_json: bool) -> None:
         f"{result['seconds']:.0f} s.",
         highlight=False,
     )
+    for note in result.get("notes", []):
+        console.out.print(note, highlight=False, markup=False)
 
 
 def _metrics(metrics: JsonObject) -> Table:
