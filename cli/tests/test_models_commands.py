@@ -132,6 +132,28 @@ def test_tags_are_added_and_taken_away(api: Api, model: Any) -> None:
     assert api.asked[-1][2] == {"text": "weak at night"}
 
 
+def test_the_shadow_is_begun_compared_and_ended(api: Api) -> None:
+    report = {
+        "model_id": "mdl_1", "number": 7, "against": "mdl_0", "share": 0.25, "since": "2026-01-31T12:00:00Z",
+        "asked": 0, "agreed": 0, "agreement": None, "confidence_difference": None, "dropped": 2, "failed": 0,
+        "disagreements": [], "other_disagreements": 0,
+    }  # fmt: skip
+    api.answers["POST /v1/models/v7/shadow"] = report
+    begun = words(reel("models", "shadow", "v7", "--share", "0.25"))
+    assert begun.endswith("on 25% of the answers; it has not been asked yet (2 dropped, 0 failed).")
+    assert api.asked[-1][2] == {"share": 0.25}
+    pairs = [{"active": "kiki", "shadow": "ponyo", "count": 3}]
+    asked = {"asked": 40, "agreed": 37, "agreement": 0.925, "confidence_difference": -0.0311}
+    api.answers["GET /v1/models/shadow"] = {**report, **asked, "disagreements": pairs}
+    shown = words(reel("models", "shadow"))
+    assert "40 asked, 92.5% agreed, its confidence differs by -0.031; 2 dropped" in shown
+    assert "kiki ponyo 3" in shown
+    assert reel("models", "shadow", "v7", "--share", "10").exit_code == 2
+    api.answers["DELETE /v1/models/shadow/shadow"] = {}
+    words(reel("models", "shadow", "--stop"))
+    assert api.asked[-1][:2] == ("DELETE", "/v1/models/shadow/shadow")
+
+
 def test_the_history_says_who_came_after_whom(api: Api) -> None:
     row = {
         "alias": "active", "action": "promote", "from_model_id": None, "to_model_id": "mdl_1", "by": "key_1",

@@ -262,6 +262,19 @@ class Client(Calls):
     def name_candidate(self, model_id: str, *, reason: str = "") -> JsonObject:
         return self.post(f"/v1/models/{model_id}/candidate", json={"reason": reason})
 
+    def start_shadow(self, model_id: str, *, share: float = 0.1) -> contracts.ShadowReport:
+        """Ask a model too, after the active one has answered, for a share of the live predictions."""
+        body = contracts.ShadowRequest(share=share)
+        answer = self.post(f"/v1/models/{model_id}/shadow", json=body.model_dump())
+        return contracts.ShadowReport.model_validate(answer)
+
+    def stop_shadow(self, model_id: str = "shadow") -> None:
+        self._json("DELETE", f"/v1/models/{model_id}/shadow")
+
+    def shadow(self) -> contracts.ShadowReport:
+        """Return how the shadow compares with the active model so far."""
+        return contracts.ShadowReport.model_validate(self.get("/v1/models/shadow"))
+
     def alias_changes(self, *, alias: str = "") -> Iterator[JsonObject]:
         """Yield who pointed which alias to which model, the newest first."""
         return self.rows("/v1/alias-changes", alias=alias)

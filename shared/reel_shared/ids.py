@@ -7,7 +7,22 @@ from typing import Literal
 from uuid_utils import uuid7
 
 Prefix = Literal[
-    "job", "evt", "mov", "col", "img", "dsv", "mdl", "key", "req", "lease", "wrk", "chg", "tkd", "pin", "alc"
+    "job",
+    "evt",
+    "mov",
+    "col",
+    "img",
+    "dsv",
+    "mdl",
+    "key",
+    "req",
+    "lease",
+    "wrk",
+    "chg",
+    "tkd",
+    "pin",
+    "alc",
+    "shc",
 ]
 
 

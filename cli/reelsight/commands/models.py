@@ -9,13 +9,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from reel_shared.client import Client
-from reel_shared.contracts import GateReport, GateState, JsonObject
+from reel_shared.contracts import GateReport, GateState, JsonObject, ShadowReport
 from reelsight.commands import console
 from reelsight.commands.connected import connected
 
 models = typer.Typer(help="List, judge, promote and roll back models.", no_args_is_help=True)
-ModelId = Annotated[str, typer.Argument(help="A model's id, its number such as v7, active or candidate.")]
+ModelId = Annotated[
+    str, typer.Argument(help="A model's id, its number such as v7, active, candidate or shadow.")
+]
 Reason = Annotated[str, typer.Option(help="Why; kept in the history.")]
+SHOWN_PAIRS = 10
 MARKS = {
     GateState.PASSED: "[green]✓[/]",
     GateState.FAILED: "[bold red]✗[/]",
@@ -146,6 +149,38 @@ def candidate(
 
 @models.command()
 @connected
+def shadow(
+    client: Client,
+    model: Annotated[
+        str, typer.Argument(help="The model to begin with; shows the comparison unless said.")
+    ] = "",
+    share: Annotated[float, typer.Option(help="Of the live predictions, above 0 and at most 1.")] = 0.1,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Ask the shadow no more; forget what was counted.")
+    ] = False,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Have a model answer beside the active one, for nobody, and see how the two compare."""
+    if not 0 < share <= 1:
+        console.fail("--share is above 0 and at most 1, such as 0.1.", code=console.EXIT_USAGE)
+    if stop:
+        client.stop_shadow(model or "shadow")
+        console.out.print("No model shadows the active one any more.")
+        return
+    report = client.start_shadow(model, share=share) if model else client.shadow()
+    if console.wants_json(as_json):
+        console.print_json(report.model_dump(mode="json"))
+        return
+    console.out.print(_compared(report), highlight=False)
+    if report.disagreements:
+        table = Table("active said", "shadow said", "times", box=None, pad_edge=False)
+        for each in report.disagreements[:SHOWN_PAIRS]:
+            table.add_row(each.active, each.shadow, str(each.count))
+        console.out.print(table)
+
+
+@models.command()
+@connected
 def history(
     client: Client,
     limit: Annotated[int, typer.Option(help="At most so many.")] = 20,
@@ -170,6 +205,18 @@ def gate_table(report: GateReport) -> Table:
     for gate in report.gates:
         table.add_row(MARKS[gate.state], gate.name, gate.part or "", escape(gate.says))
     return table
+
+
+def _compared(report: ShadowReport) -> str:
+    head = (
+        f"v{report.number} ({report.model_id}) shadows {report.against} on {report.share:.0%} of the answers"
+    )
+    if report.agreement is None or report.confidence_difference is None:
+        return f"{head}; it has not been asked yet ({report.dropped} dropped, {report.failed} failed)."
+    return (
+        f"{head}: {report.asked} asked, {report.agreement:.1%} agreed, its confidence differs by "
+        f"{report.confidence_difference:+.3f}; {report.dropped} dropped, {report.failed} failed."
+    )
 
 
 def _say(row: JsonObject, sentence: str, *, as_json: bool) -> None:

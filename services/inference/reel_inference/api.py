@@ -13,12 +13,14 @@ from typing import Annotated, Any
 import anyio
 from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI, Query, Request
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse, Response
 
 from reel_inference import serving
 from reel_inference.predict import predict_picture, read_picture
+from reel_inference.shadow import Answered
 from reel_shared import errors
 from reel_shared.contracts import ACTIVE, PREDICT_PICTURES, Prediction, PredictPicturesRequest
 from reel_shared.cores import usable_cores
@@ -78,17 +80,21 @@ JOB_BODY: dict[str, Any] = {
 
 @asynccontextmanager
 async def _serve(_app: FastAPI) -> AsyncIterator[None]:
-    """Follow the active model while the application lives."""
+    """Follow the active model and its shadow while the application lives."""
     stop = threading.Event()
-    watcher = threading.Thread(
-        target=serving.models().watch, args=(stop, settings().inference.model_poll_seconds), name="models"
-    )
-    watcher.start()
+    seconds = settings().inference.model_poll_seconds
+    watchers = [
+        threading.Thread(target=watch, args=(stop, seconds), name=name)
+        for name, watch in (("models", serving.models().watch), ("shadow", serving.shadow().run))
+    ]
+    for watcher in watchers:
+        watcher.start()
     try:
         yield
     finally:
         stop.set()
-        await run_in_threadpool(watcher.join)
+        for watcher in watchers:
+            await run_in_threadpool(watcher.join)
         await run_in_threadpool(serving.close)
 
 
@@ -117,7 +123,16 @@ async def predict(
         read_picture, content, engine.size, serving.bounds(), limiter=_decoding
     )
     answer = await predict_picture(engine, picture, batcher=serving.batcher(), top_k=top_k)
-    return JSONResponse(answer.model_dump(), headers={"X-Model": engine.card.id, "Cache-Control": "no-store"})
+    after = None
+    if model == ACTIVE and serving.shadow().wants(engine.card.id):
+        # run once the answer is out: the shadow costs nobody a millisecond of waiting
+        after = BackgroundTask(_shadowed, Answered(content, picture, engine.card.id, answer.predictions[0]))
+    headers = {"X-Model": engine.card.id, "Cache-Control": "no-store"}
+    return JSONResponse(answer.model_dump(), headers=headers, background=after)
+
+
+async def _shadowed(answered: Answered) -> None:
+    serving.shadow().offer(answered)
 
 
 @router.post("/v1/predictions", status_code=202, response_model=JobView, openapi_extra=JOB_BODY)

@@ -59,10 +59,12 @@ def load_engine(
     lanes: int = 0,
     precision: Precision = "f32",
     max_batch: int = 4,
+    wide: bool = True,
 ) -> Engine:
     """Load `model.json` and `model.onnx` from `directory`, compile and warm up to `max_batch` pictures.
 
-    `lanes` 0 means one per usable core. Raises errors.Corrupt when the files do not belong together.
+    `lanes` 0 means one per usable core; without `wide` lanes are all there is.
+    Raises errors.Corrupt when the files do not belong together.
     """
     card = _read(directory)
     core = openvino.Core()
@@ -76,8 +78,9 @@ def load_engine(
     cores = usable_cores()
     lanes = lanes or cores
     narrow = core.compile_model(model, "CPU", _options(lanes, lanes, precision))
-    wide = narrow if cores == lanes == 1 else core.compile_model(model, "CPU", _options(cores, 1, precision))
-    engine = Engine(card, [narrow.create_infer_request() for _ in range(lanes)], wide.create_infer_request())
+    whole = wide and not cores == lanes == 1
+    broad = core.compile_model(model, "CPU", _options(cores, 1, precision)) if whole else narrow
+    engine = Engine(card, [narrow.create_infer_request() for _ in range(lanes)], broad.create_infer_request())
     _warm_up(engine, max_batch)
     return engine
 

@@ -97,14 +97,14 @@ class Models:
         with self._loading:
             engine = self._engines.get(record.id)
             if engine is None:
-                engine = self._load(self._bring(record))
+                engine = self._load(self.bring(record))
                 self._engines[record.id] = engine
             self._engines.move_to_end(record.id)
             while len(self._engines) > self._keep:
                 self._engines.popitem(last=False)
             return engine
 
-    def _bring(self, record: ModelRecord) -> Path:
+    def bring(self, record: ModelRecord) -> Path:
         """Return the folder of the model's checked files; what another run left there is checked again."""
         home = self._folder / record.id
         if home.is_dir():

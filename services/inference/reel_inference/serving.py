@@ -10,9 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+from reel_inference import comparisons
 from reel_inference.batching import Batcher
 from reel_inference.models import ModelRecord, Models
 from reel_inference.predict import Bounds
+from reel_inference.shadow import Shadow
 from reel_shared import errors
 from reel_shared.contracts import ACTIVE, StoredFile
 from reel_shared.cores import usable_cores
@@ -51,6 +53,18 @@ def batcher() -> Batcher:
     return Batcher(lanes=_lanes(), max_batch=inference.max_batch, bound=inference.queue)
 
 
+@cache
+def shadow() -> Shadow:
+    """This process's shadow of the active model."""
+    return Shadow(
+        find=comparisons.find_plan,
+        load=lambda record: _load(models().bring(record), alone=True),
+        write=comparisons.add,
+        busy=lambda: batcher().waiting > 0,
+        bounds=bounds,
+    )
+
+
 def bounds() -> Bounds:
     """What the settings allow a picture to have."""
     limits = settings().limits
@@ -61,12 +75,15 @@ def _lanes() -> int:
     return settings().inference.lanes or usable_cores()
 
 
-def _load(directory: Path) -> Engine:
+def _load(directory: Path, *, alone: bool = False) -> Engine:
+    """``alone``: one lane for one picture at a time, for whoever asks beside the lanes."""
     # OpenVINO comes with the first model: the API answers without waiting for it to be imported.
     from reel_inference.engine import load_engine
 
     inference = settings().inference
     precision = cast(Literal["f32", "bf16"], inference.precision)
+    if alone:
+        return load_engine(directory, lanes=1, precision=precision, max_batch=1, wide=False)
     return load_engine(directory, lanes=_lanes(), precision=precision, max_batch=inference.max_batch)
 
 
@@ -91,6 +108,7 @@ def close() -> None:
 def forget() -> None:
     """Drop engines and lanes; what a forked child inherits of them is dead."""
     models.cache_clear()
+    shadow.cache_clear()
     batcher.cache_clear()
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from reel_inference import api, serving
+from reel_inference import api, comparisons, serving
+from reel_inference.shadow import Tally
 from reel_inference.tasks import predict_pictures
 from reel_shared import jobs
 from reel_shared.contracts import (
@@ -20,7 +23,7 @@ from reel_shared.contracts import (
     PredictPicturesRequest,
 )
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import DatasetVersion, Job, ModelAlias, TrainedModel
+from reel_shared.db.models import DatasetVersion, Job, ModelAlias, ShadowComparison, TrainedModel
 from reel_shared.runner import run_job
 from reel_shared.security import create_key
 
@@ -38,7 +41,7 @@ def publish(reel, make_model):
     """Publish a generated model as the trainer does, and make it the active one."""
     reel.storage.ensure_bucket()
 
-    def do(name, **options):
+    def do(name, *, active=True, **options):
         folder = make_model(name, gain=20.0, **options)
         files = {
             file.name: reel.storage.put_file("models", file, "application/octet-stream").model_dump()
@@ -73,7 +76,8 @@ def publish(reel, make_model):
                 )
             )
             session.flush()
-            session.merge(ModelAlias(name="active", model_id=name))
+            if active:
+                session.merge(ModelAlias(name="active", model_id=name))
         return files
 
     yield do
@@ -163,6 +167,82 @@ def test_readiness_waits_for_the_model_but_not_for_there_being_one(client, publi
     publish("mdl_a")
     ask(client, picture())
     assert client.get("/readyz").json()["checks"]["model"]["ok"] is True
+
+
+def compare(active, shadow, share=1.0, number=1):
+    """Begin a comparison as the registry does."""
+    with transaction() as session:
+        session.merge(ModelAlias(name="shadow", model_id=shadow, share=share))
+        session.query(ShadowComparison).delete()
+        session.add(ShadowComparison(id=f"shc_{number}", active_id=active, shadow_id=shadow))
+
+
+def counted(enough, seconds=20):
+    """Wait until the one comparison has counted enough, and return its row."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with transaction() as session:
+            row = session.query(ShadowComparison).one()
+        if enough(row):
+            return row
+        assert time.monotonic() < deadline, (row.asked, row.dropped, row.failed)
+        time.sleep(0.05)
+
+
+def test_a_shadow_is_asked_what_was_answered_and_its_answers_reach_nobody(client, publish):
+    publish("mdl_a")
+    publish("mdl_b", active=False, size=12, classes=["red", "blue", "green", "marker"])
+    compare("mdl_a", "mdl_b")
+    ask(client, picture())
+    wanted = time.monotonic() + 20
+    while not serving.shadow().wants("mdl_a"):
+        assert time.monotonic() < wanted, "the shadow is not followed"
+        time.sleep(0.02)
+    for colour in ("red", "lime", "lime", "blue"):
+        answer = ask(client, picture(colour))
+        assert (answer.status_code, answer.json()["model"]) == (200, "mdl_a")
+        counted(lambda row: serving.shadow()._queue.empty())
+    ask(client, picture(), model="mdl_a")  # by its id: not what the active model is asked
+    row = counted(lambda row: row.asked == 4)
+    assert (row.agreed, row.failed, row.dropped) == (1, 0, 0)
+    assert sorted(row.pairs) == [["blue", "green", 1], ["green", "blue", 2]]
+    with transaction() as session:
+        session.delete(session.get(ModelAlias, "shadow"))
+    while serving.shadow().wants("mdl_a"):
+        assert time.monotonic() < wanted
+        time.sleep(0.02)
+
+
+def test_a_shadow_that_is_broken_fails_no_answer(client, publish, reel):
+    publish("mdl_a")
+    files = publish("mdl_b", active=False)
+    reel.storage.put_at(files["model.onnx"]["key"], b"something else", "application/octet-stream")
+    compare("mdl_a", "mdl_b")
+    for _ in range(10):
+        assert ask(client, picture()).status_code == 200
+        time.sleep(0.02)
+    assert not serving.shadow().wants("mdl_a")
+
+
+def test_replicas_add_to_one_row_and_pairs_are_bounded(publish, monkeypatch):
+    publish("mdl_a")
+    publish("mdl_b", active=False)
+    compare("mdl_a", "mdl_b")
+    monkeypatch.setattr(comparisons, "MAX_PAIRS", 2)
+    pairs = Counter({("a", "b"): 2, ("a", "c"): 1})
+    with ThreadPoolExecutor(4) as pool:
+        for _ in pool.map(
+            lambda _: comparisons.add("shc_1", Tally(asked=5, agreed=2, confidence=-0.5, pairs=pairs)),
+            range(8),
+        ):
+            pass
+    comparisons.add("shc_1", Tally(asked=3, pairs=Counter({("x", "y"): 3})))
+    row = counted(lambda row: True)
+    assert (row.asked, row.agreed, row.confidence, row.other_pairs) == (43, 16, -4.0, 3)
+    assert sorted(row.pairs) == [["a", "b", 16], ["a", "c", 8]]
+    compare("mdl_a", "mdl_b", number=2)
+    comparisons.add("shc_1", Tally(asked=5))
+    assert counted(lambda row: True).asked == 0
 
 
 def run(job_id):

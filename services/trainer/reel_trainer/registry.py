@@ -11,21 +11,16 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from reel_shared.contracts import ACTIVE, CANDIDATE, GateReport, Metrics, PromoteRequest
+from reel_shared.contracts import ACTIVE, CANDIDATE, SHADOW, GateReport, Metrics, PromoteRequest
 from reel_shared.contracts.registry import AliasAction
 from reel_shared.db import locks
 from reel_shared.db.lookups import find_model
 from reel_shared.db.models import AliasChange, ModelAlias, TrainedModel, utcnow
 from reel_shared.errors import Conflict, GatesFailed
-from reel_shared.ids import new_id
 from reel_shared.settings import settings
 from reel_shared.web.envelope import timestamp
+from reel_trainer import aliases, shadows
 from reel_trainer.gates import Standing, judge
-
-
-def aliases(session: Session) -> dict[str, str]:
-    """Return which model each alias names."""
-    return {row.name: row.model_id for row in session.scalars(sa.select(ModelAlias))}
 
 
 def gates_of(session: Session, row: TrainedModel) -> GateReport:
@@ -42,7 +37,7 @@ def promote(session: Session, model: str, request: PromoteRequest, *, by: str) -
     """
     locks.registry_alone(session)
     row = _locked(session, model)
-    if aliases(session).get(ACTIVE) == row.id:
+    if aliases.named(session).get(ACTIVE) == row.id:
         return row
     report = gates_of(session, row)
     if report.failed and not request.force:
@@ -67,18 +62,18 @@ def offer(session: Session, model_id: str, *, by: str, reason: str) -> str | Non
         _serve(session, model_id, "promote", by=by, reason=reason)
         return None
     why = f"It does not serve: {_reasons(report)}"
-    _point(session, CANDIDATE, model_id, "name", by=by, reason=reason, overruled=_names(report))
+    aliases.point(session, CANDIDATE, model_id, "name", by=by, reason=reason, overruled=_names(report))
     return why
 
 
 def name_candidate(session: Session, model: str, *, by: str, reason: str = "") -> TrainedModel:
     """Say that a model is to serve next. Raises NotFound, and Conflict when it serves already."""
     locks.registry_alone(session)
-    row, named = find_model(session, model), aliases(session)
+    row, named = find_model(session, model), aliases.named(session)
     if named.get(ACTIVE) == row.id:
         raise Conflict(f"v{row.number} is active already; a candidate is a model that is to serve next.")
     if named.get(CANDIDATE) != row.id:
-        _point(session, CANDIDATE, row.id, "name", by=by, reason=reason)
+        aliases.point(session, CANDIDATE, row.id, "name", by=by, reason=reason)
     return row
 
 
@@ -88,7 +83,7 @@ def roll_back(session: Session, *, by: str, reason: str = "") -> TrainedModel:
     Doing it again goes one further back; a promotion starts a new way back.
     """
     locks.registry_alone(session)
-    active = aliases(session).get(ACTIVE)
+    active = aliases.named(session).get(ACTIVE)
     former = _former(session, active)
     if active is None or former is None:
         raise Conflict(
@@ -130,40 +125,11 @@ def _serve(
     reason: str,
     overruled: Sequence[str] = (),
 ) -> None:
-    _point(session, ACTIVE, model_id, action, by=by, reason=reason, overruled=overruled)
-    if aliases(session).get(CANDIDATE) == model_id:
-        _point(session, CANDIDATE, None, "remove", by=by, reason="it serves")
-
-
-def _point(
-    session: Session,
-    alias: str,
-    model_id: str | None,
-    action: AliasAction,
-    *,
-    by: str,
-    reason: str,
-    overruled: Sequence[str] = (),
-) -> None:
-    """Move an alias, or take it away, and write it into the history."""
-    before = session.get(ModelAlias, alias)
-    session.add(
-        AliasChange(
-            id=new_id("alc"),
-            alias=alias,
-            action=action,
-            from_model_id=before.model_id if before else None,
-            to_model_id=model_id,
-            by=by,
-            reason=reason,
-            failed_gates=list(overruled),
-        )
-    )
-    if model_id is not None:
-        session.merge(ModelAlias(name=alias, model_id=model_id, updated_at=utcnow()))
-    elif before is not None:
-        session.delete(before)
-    session.flush()
+    aliases.point(session, ACTIVE, model_id, action, by=by, reason=reason, overruled=overruled)
+    for alias in (CANDIDATE, SHADOW):
+        if aliases.named(session).get(alias) == model_id:
+            aliases.point(session, alias, None, "remove", by=by, reason="it serves")
+    shadows.follow(session)
 
 
 def _locked(session: Session, model: str) -> TrainedModel:

@@ -47,7 +47,7 @@ class ModelView(BaseModel):
     id: str
     number: int = Field(description="its version among all models; `v7` stands for the id of number 7")
     active: bool = Field(description="whether this is the model that serves")
-    aliases: list[str] = Field(description="what names it now: active, candidate")
+    aliases: list[str] = Field(description="what names it now: active, candidate, shadow")
     tags: list[str]
     remarks: list[RemarkView] = Field(description="what people noted about it, the oldest first")
     forced: ForcedView | None = Field(description="its last promotion against gates that had failed")

@@ -6,6 +6,7 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
+import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from reel_shared import jobs
@@ -17,7 +18,7 @@ from reel_shared.contracts import (
     TrainModelResult,
 )
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import DatasetVersion, ModelAlias, TrainedModel
+from reel_shared.db.models import DatasetVersion, ModelAlias, ShadowComparison, TrainedModel
 from reel_shared.errors import GatesFailed
 from reel_shared.model_card import ModelCard
 from reel_shared.security import create_key
@@ -239,3 +240,42 @@ def test_two_promotions_at_once_are_judged_one_after_the_other(client):
         thread.join(30)
     assert client.get("/v1/models/active").json()["id"] == "mdl_good"
     assert refused in ([], ["mdl_bad"])
+
+
+def test_a_shadow_begins_counts_anew_with_each_pair_and_ends_when_it_serves(client):
+    for name in ("mdl_a", "mdl_b", "mdl_c"):
+        register(name)
+    status, problem = post(client, "mdl_b/shadow")
+    assert (status, "promote one first" in problem["detail"]) == (409, True)
+    assert client.get("/v1/models/shadow").status_code == 404
+    post(client, "mdl_a/promote")
+    assert post(client, "mdl_a/shadow")[0] == 409
+    assert post(client, "mdl_b/shadow", share=0)[0] == 422
+    status, begun = post(client, "mdl_b/shadow")
+    assert (status, begun["model_id"], begun["against"], begun["share"]) == (200, "mdl_b", "mdl_a", 0.1)
+    assert (begun["asked"], begun["agreement"]) == (0, None)
+
+    def count():
+        with transaction() as session:
+            row = session.scalars(sa.select(ShadowComparison)).one()
+            row.asked, row.agreed, row.confidence, row.pairs = 4, 3, -0.2, [["x", "y", 1]]
+
+    count()
+    assert post(client, "v2/shadow", share=0.5)[1]["asked"] == 4, "another share is the same comparison"
+    shown = client.get("/v1/models/shadow").json()
+    assert (shown["share"], shown["agreement"], shown["confidence_difference"]) == (0.5, 0.75, -0.05)
+    assert shown["disagreements"] == [{"active": "x", "shadow": "y", "count": 1}]
+    post(client, "mdl_c/promote")
+    shown = client.get("/v1/models/shadow").json()
+    assert (shown["against"], shown["asked"], shown["share"]) == ("mdl_c", 0, 0.5)
+    count()
+    assert post(client, "mdl_a/shadow")[1]["asked"] == 0
+    assert client.delete("/v1/models/mdl_b/shadow").status_code == 409
+    post(client, "shadow/promote")
+    assert client.get("/v1/models/mdl_a").json()["aliases"] == ["active"]
+    assert client.get("/v1/models/shadow").status_code == 404
+    post(client, "mdl_b/shadow")
+    assert client.delete("/v1/models/shadow/shadow").status_code == 204
+    assert client.get("/v1/models/shadow").status_code == 404
+    with transaction() as session:
+        assert session.scalars(sa.select(ShadowComparison)).all() == []

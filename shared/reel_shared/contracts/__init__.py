@@ -64,12 +64,16 @@ from reel_shared.contracts.predictions import (
 from reel_shared.contracts.quality import FrameChecks, QualityChecks
 from reel_shared.contracts.registry import (
     CANDIDATE,
+    SHADOW,
     AliasReason,
+    Disagreement,
     Gate,
     GateReport,
     GateState,
     PromoteRequest,
     RemarkRequest,
+    ShadowReport,
+    ShadowRequest,
     TagsRequest,
 )
 from reel_shared.contracts.trainings import (
@@ -113,6 +117,7 @@ __all__ = [
     "QUEUES",
     "RANK_SUBJECTS",
     "RECIPE_PATTERN",
+    "SHADOW",
     "TAKE_DOWN_PICTURES",
     "TERMINAL",
     "TRAIN_MODEL",
@@ -128,6 +133,7 @@ __all__ = [
     "CollectPicturesResult",
     "Counts",
     "DatasetName",
+    "Disagreement",
     "DropFolder",
     "Evaluation",
     "ExplainPictureRequest",
@@ -167,6 +173,8 @@ __all__ = [
     "RankSubjectsResult",
     "RemarkRequest",
     "Sha256",
+    "ShadowReport",
+    "ShadowRequest",
     "Source",
     "SplitCertificate",
     "StageResult",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -11,6 +12,8 @@ from reel_shared.contracts.base import Model, spelled
 
 CANDIDATE = "candidate"
 """Stands for the id of the model that is to serve next."""
+SHADOW = "shadow"
+"""Stands for the id of the model that is asked beside the active one, for comparison."""
 NUMBER_PATTERN = r"^v[1-9][0-9]{0,8}$"
 """How people name a model: ``v7`` is the seventh that was registered."""
 
@@ -83,3 +86,37 @@ class RemarkRequest(Model):
     """The body of `POST /v1/models/{model_id}/remarks`."""
 
     text: str = Field(min_length=1, max_length=2000)
+
+
+class ShadowRequest(Model):
+    """The body of `POST /v1/models/{model_id}/shadow`; it may be left out."""
+
+    share: float = Field(default=0.1, gt=0, le=1, description="of the live predictions")
+
+
+class Disagreement(Model):
+    """What the two models said of the same pictures."""
+
+    active: str
+    shadow: str
+    count: int
+
+
+class ShadowReport(Model):
+    """How a shadow compares with the active model, counted over all replicas since ``since``."""
+
+    model_id: str
+    number: int
+    against: str = Field(description="the active model")
+    share: float
+    since: datetime
+    asked: int = Field(description="pictures that both answered")
+    agreed: int = Field(description="of these with the same best label")
+    agreement: float | None = Field(description="agreed of asked")
+    confidence_difference: float | None = Field(
+        description="mean of the shadow's confidence in its best label less the active model's in its own"
+    )
+    dropped: int = Field(description="pictures that the shadow was spared because the server was busy")
+    failed: int = Field(description="pictures that it could not answer; the log says why")
+    disagreements: list[Disagreement] = Field(description="the most frequent first")
+    other_disagreements: int = Field(description="of pairs of labels beyond those that are kept apart")

@@ -8,10 +8,20 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 
 from reel_shared.web.app import create_app
-from reel_trainer.api import checks, evaluations, exports, models, promotions, split_pins, trainings, versions
+from reel_trainer.api import (
+    checks,
+    evaluations,
+    exports,
+    models,
+    promotions,
+    shadows,
+    split_pins,
+    trainings,
+    versions,
+)
 
 router = APIRouter()
-for part in (versions, split_pins, trainings, models, promotions, evaluations, exports, checks):
+for part in (versions, split_pins, trainings, shadows, models, promotions, evaluations, exports, checks):
     router.include_router(part.router)
 
 

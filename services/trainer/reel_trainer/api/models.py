@@ -18,11 +18,12 @@ from reel_shared.web.envelope import timestamp
 from reel_shared.web.idempotency import once
 from reel_shared.web.pagination import Cursor, Limit, listing
 from reel_shared.web.schemas import Page
-from reel_trainer import registry
+from reel_trainer import aliases
 from reel_trainer.views import ModelView, model_view
 
 ModelId = Annotated[
-    str, Path(description="an id, a number such as `v7`, `active` or `candidate`", examples=["active"])
+    str,
+    Path(description="an id, a number such as `v7`, `active`, `candidate` or `shadow`", examples=["active"]),
 ]
 router = APIRouter(tags=["models"])
 
@@ -45,7 +46,7 @@ def list_models(
         tags = sa.cast(TrainedModel.tags, sa.String)
         query = query.where(tags.contains(f'"{wanted.filters["tag"]}"', autoescape=True))
     with reading() as session:
-        named = registry.aliases(session)
+        named = aliases.named(session)
         page = wanted.page(session, query, TrainedModel, lambda row: model_view(row, aliases=named))
         return JSONResponse(page)
 
@@ -55,7 +56,7 @@ def get_model(model_id: ModelId, _principal: Reader) -> Response:
     """One model, by its id, its number or an alias."""
     with reading() as session:
         row = find_model(session, model_id)
-        return JSONResponse(model_view(row, aliases=registry.aliases(session)))
+        return JSONResponse(model_view(row, aliases=aliases.named(session)))
 
 
 @router.put("/v1/models/{model_id}/tags", response_model=ModelView)
@@ -64,7 +65,7 @@ def put_tags(model_id: ModelId, body: TagsRequest, _principal: Submitter) -> Res
     with transaction() as session:
         row = find_model(session, model_id)
         row.tags = list(dict.fromkeys(body.tags))
-        return JSONResponse(model_view(row, aliases=registry.aliases(session)))
+        return JSONResponse(model_view(row, aliases=aliases.named(session)))
 
 
 @router.post("/v1/models/{model_id}/remarks", response_model=ModelView)
@@ -76,7 +77,7 @@ def add_remark(model_id: ModelId, body: RemarkRequest, principal: Submitter, req
             row = find_model(session, model_id)
             session.refresh(row, with_for_update=True)
             row.remarks = [*row.remarks, {"text": body.text, "by": principal.id, "at": timestamp(utcnow())}]
-            return model_view(row, aliases=registry.aliases(session))
+            return model_view(row, aliases=aliases.named(session))
 
         content = {"model": model_id, "text": body.text}
         answer = once(session, request, principal.id, content, act, status=200)

@@ -20,7 +20,7 @@ from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.idempotency import once
 from reel_shared.web.pagination import Cursor, Limit, listing
 from reel_shared.web.schemas import Page
-from reel_trainer import registry
+from reel_trainer import aliases, registry
 from reel_trainer.api.models import ModelId
 from reel_trainer.views import AliasChangeView, ModelView, change_view, model_view
 
@@ -115,7 +115,7 @@ def _moved(
 
         def act() -> dict[str, Any]:
             row = move(session)
-            return model_view(row, aliases=registry.aliases(session))
+            return model_view(row, aliases=aliases.named(session))
 
         content = {"model": model, **body.model_dump(mode="json", exclude_defaults=True)}
         answer = once(session, request, principal.id, content, act, status=200)

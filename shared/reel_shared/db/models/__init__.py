@@ -9,6 +9,7 @@ from reel_shared.db.models.registry import (
     AliasChange,
     DatasetVersion,
     ModelAlias,
+    ShadowComparison,
     TrainedModel,
     TrainingState,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "ModelAlias",
     "Movie",
     "OutboxMessage",
+    "ShadowComparison",
     "SplitPin",
     "SubjectMark",
     "Takedown",

@@ -76,12 +76,14 @@ class TrainingState(Base):
 
 
 class ModelAlias(Base):
-    """A name that points at one model: `active` serves, `candidate` is to serve next. Promotion is one UPDATE."""
+    """A name that points at one model: `active` serves, `candidate` is to serve next, `shadow` is asked beside it."""
 
     __tablename__ = "model_aliases"
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
+    share: Mapped[float | None]
+    """Of the shadow: for what part of the live predictions it is asked too."""
     updated_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
@@ -106,3 +108,23 @@ class AliasChange(Base):
         Index("ix_alias_changes_created", "created_at", "id"),
         Index("ix_alias_changes_alias", "alias", "created_at"),
     )
+
+
+class ShadowComparison(Base):
+    """How the shadow compares with the active model: at most one row. Another pair begins another one."""
+
+    __tablename__ = "shadow_comparisons"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    active_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
+    shadow_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
+    asked: Mapped[int] = mapped_column(default=0)
+    agreed: Mapped[int] = mapped_column(default=0)
+    confidence: Mapped[float] = mapped_column(default=0.0)
+    """Sum of the differences of confidence, shadow less active."""
+    dropped: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    pairs: Mapped[list[Any]] = mapped_column(default=list)
+    """``[active's label, shadow's label, how often]`` where they differ; a bounded number of pairs."""
+    other_pairs: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)

@@ -1,0 +1,51 @@
+"""HTTP for the shadow: a model that is asked beside the active one, and how the two compare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from reel_shared.contracts import ShadowReport, ShadowRequest
+from reel_shared.db.engine import reading, transaction
+from reel_shared.web.auth import Reader, Submitter
+from reel_shared.web.idempotency import once
+from reel_trainer import shadows
+from reel_trainer.api.models import ModelId
+
+router = APIRouter(tags=["models"])
+TENTH = ShadowRequest()
+
+
+@router.get("/v1/models/shadow", response_model=ShadowReport)
+def get_shadow(_principal: Reader) -> Response:
+    """How the shadow compares with the active model so far, over all replicas; counted anew when either changes."""
+    with reading() as session:
+        return JSONResponse(shadows.report(session).model_dump(mode="json"))
+
+
+@router.post("/v1/models/{model_id}/shadow", response_model=ShadowReport)
+def start_shadow(
+    model_id: ModelId, principal: Submitter, request: Request, body: ShadowRequest = TENTH
+) -> Response:
+    """Ask this model too, after the active one has answered, for a `share` of the live predictions.
+
+    Nobody gets its answers and nobody waits for them. The same model again only changes the share.
+    """
+    with transaction() as session:
+
+        def act() -> dict[str, Any]:
+            return shadows.start(session, model_id, body.share, by=principal.id).model_dump(mode="json")
+
+        content = {"model": model_id, **body.model_dump(mode="json")}
+        answer = once(session, request, principal.id, content, act, status=200)
+    return JSONResponse(answer.body, headers=answer.headers)
+
+
+@router.delete("/v1/models/{model_id}/shadow", status_code=204)
+def stop_shadow(model_id: ModelId, principal: Submitter) -> Response:
+    """Ask the shadow no more and forget what was counted; 409 when this model is not the shadow."""
+    with transaction() as session:
+        shadows.stop(session, model_id, by=principal.id)
+    return Response(status_code=204)
