@@ -19,9 +19,9 @@ from pytorch_grad_cam import GradCAM, GuidedBackpropReLUModel
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from reel_explainer.gradcam import gradcam, heat_maps, run_head
 from reel_explainer.guided import guided_gradients, run_guided
 from reel_networks import build
+from reel_networks.gradcam import gradcam, heat_maps, run_head
 
 warnings.filterwarnings("ignore")
 LABELS = [3, 5]

@@ -8,6 +8,7 @@ import typer
 
 from reel_shared.client import ApiError, Unreachable
 from reelsight.commands import console
+from reelsight.commands.attention import attention_difference
 from reelsight.commands.datasets import dataset
 from reelsight.commands.doctor import doctor
 from reelsight.commands.explain import explain
@@ -40,6 +41,7 @@ app.add_typer(models, name="models")
 app.add_typer(jobs, name="jobs")
 app.command()(predict)
 app.command()(explain)
+app.command("attention-difference")(attention_difference)
 
 
 def main() -> None:

@@ -36,6 +36,7 @@ PATHS: dict[Kind, str] = {
     contracts.MEASURE_LEAK_GAP: "/v1/leak-gaps",
     contracts.PREDICT_PICTURES: "/v1/predictions",
     contracts.EXPLAIN_PICTURE: "/v1/explanations",
+    contracts.COMPARE_ATTENTION: "/v1/attention-differences",
 }
 
 
@@ -150,6 +151,12 @@ class Client(Calls):
         return self.explain_picture(
             contracts.ExplainPictureRequest(key=key, labels=labels or [], model=model)
         )
+
+    def compare_attention(
+        self, request: contracts.CompareAttentionRequest, *, metadata: JsonObject | None = None
+    ) -> JsonObject:
+        """Compare where two models look in the same held-out pictures."""
+        return self.submit(contracts.COMPARE_ATTENTION, request, metadata=metadata)
 
     # --- jobs ---------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Owns HTTP for explanations: ``POST /v1/explanations``.
+"""Owns HTTP for explanations: ``POST /v1/explanations`` and ``POST /v1/attention-differences``.
 
 Mounted by the embedded platform, or served alone through ``app``. Knows the models by their cards only.
 """
@@ -13,14 +13,21 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from reel_shared.contracts import ACTIVE, EXPLAIN_PICTURE, ExplainPictureRequest
+from reel_shared.contracts import (
+    ACTIVE,
+    COMPARE_ATTENTION,
+    EXPLAIN_PICTURE,
+    CompareAttentionRequest,
+    ExplainPictureRequest,
+)
 from reel_shared.db.lookups import find_model
-from reel_shared.errors import Forbidden, Unprocessable
+from reel_shared.db.models import DatasetVersion
+from reel_shared.errors import Forbidden, NotFound, Unprocessable
 from reel_shared.security import Principal
 from reel_shared.web import uploads
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.app import create_app
-from reel_shared.web.auth import Visitor
+from reel_shared.web.auth import Submitter, Visitor
 from reel_shared.web.media import Family
 from reel_shared.web.requests import large_body
 from reel_shared.web.schemas import JobView
@@ -87,8 +94,34 @@ def _check(session: Session, body: ExplanationJob) -> None:
     model = find_model(session, body.model)
     classes = model.card["classes"]
     if unknown := [label for label in body.labels if label not in classes]:
-        known = ", ".join(classes[:20]) + (", …" if len(classes) > 20 else "")
-        raise Unprocessable(f"Model {model.id} knows no class {unknown[0]!r}; it knows {known}.")
+        raise Unprocessable(f"Model {model.id} knows no class {unknown[0]!r}; it knows {_known(classes)}.")
+
+
+class AttentionDifferenceJob(CompareAttentionRequest, Submission):
+    """The body of ``POST /v1/attention-differences``."""
+
+
+@router.post("/v1/attention-differences", status_code=202, response_model=JobView)
+def create_attention_difference(
+    body: AttentionDifferenceJob, principal: Submitter, request: Request
+) -> Response:
+    """Submit a job that compares where two models look in the same held-out pictures."""
+
+    def check(session: Session) -> None:
+        if session.get(DatasetVersion, body.dataset_version_id) is None:
+            raise NotFound(f"There is no dataset version {body.dataset_version_id}.")
+        for model in body.models:
+            classes = find_model(session, model).card["classes"]
+            if body.label is not None and body.label not in classes:
+                raise Unprocessable(
+                    f"Model {model} knows no class {body.label!r}; it knows {_known(classes)}."
+                )
+
+    return submit_job(COMPARE_ATTENTION, body, principal, request, check=check)
+
+
+def _known(classes: list[str]) -> str:
+    return ", ".join(classes[:20]) + (", …" if len(classes) > 20 else "")
 
 
 def app() -> FastAPI:

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reel_explainer.attention import border_share
-from reel_explainer.gradcam import heat_maps, normalise, run_body, run_head
 from reel_explainer.guided import guided_gradcam, guided_gradients, run_guided
 from reel_explainer.model import ExplainableModel
 from reel_explainer.overlay import guided_picture, heat_overlay
+from reel_networks.attention import border_share
+from reel_networks.gradcam import heat_maps, normalise, run_body, run_head
 from reel_shared.errors import Unprocessable
 from reel_shared.images import preprocess
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from reel_explainer.gradcam import normalise
+from reel_networks.gradcam import normalise
 from reel_shared.errors import Unprocessable
 
 _RELU: frozenset[Callable[..., Any]] = frozenset(

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from reel_explainer import gradcam
 from reel_explainer.explain import PictureExplanation, explain_picture
 from reel_explainer.model import ExplainableModel, limit_threads, load_model
+from reel_networks import gradcam
 from reel_shared.errors import Corrupt, Unprocessable
 from reel_shared.images import preprocess
 from reel_shared.model_card import WEIGHTS, ModelCard, facts_of

@@ -13,17 +13,20 @@ from starlette.testclient import TestClient
 
 from reel_explainer import api, explain, registry
 from reel_explainer.model import load_model
-from reel_explainer.tasks import explain_picture
+from reel_explainer.tasks import compare_attention, explain_picture
 from reel_networks import input_stats, save_weights
-from reel_shared import jobs
+from reel_shared import jobs, manifest
 from reel_shared.contracts import (
     BUILD_DATASET_VERSION,
+    COMPARE_ATTENTION,
     EXPLAIN_PICTURE,
     BuildDatasetVersionRequest,
+    CompareAttentionResult,
     ExplainPictureRequest,
 )
 from reel_shared.db.engine import transaction
 from reel_shared.db.models import DatasetVersion, ModelAlias, TrainedModel
+from reel_shared.manifest import Manifest, ManifestImage
 from reel_shared.model_card import CARD, WEIGHTS, facts_of
 from reel_shared.runner import run_job
 from reel_shared.security import create_key
@@ -183,6 +186,79 @@ def test_jobs_are_submitted_by_key_or_with_the_file(client, publish, picture):
         client.post("/v1/explanations", files={"file": data}, headers=again).json()["id"] for _ in range(2)
     ]
     assert sent[0] == sent[1]
+
+
+@pytest.fixture
+def version(publish, reel, pictures):
+    """Two models, and the version they were made of: two validation frames and a probe picture."""
+    publish("mdl_a")
+    publish("mdl_b", "efficientnet_lite0")
+    rows = []
+    for number, pixels in enumerate(pictures):
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "JPEG", quality=95)
+        file = reel.storage.put_bytes("pictures", stream.getvalue(), "image/jpeg", ".jpg")
+        rows.append(
+            ManifestImage(
+                id=f"img_{number}", key=file.key, sha256=file.sha256, label="kiki" if number else "howl",
+                source="movie", phash="0" * 16, width=pixels.shape[1], height=pixels.shape[0],
+                split="probe" if number == 2 else "valid", probe="costumes" if number == 2 else "",
+            )
+        )  # fmt: skip
+    content = manifest.to_bytes(
+        Manifest(dataset="d", classes=["howl", "kiki"], request=BuildDatasetVersionRequest(), images=rows)
+    )
+    stored = reel.storage.put_bytes("manifests", content, "application/json", ".json")
+    with transaction() as session:
+        row = session.get_one(DatasetVersion, "dsv_1")
+        row.manifest, row.manifest_sha256 = stored.model_dump(), stored.sha256
+    return rows
+
+
+def compared(client, **request):
+    body = {"models": ["mdl_a", "mdl_b"], "dataset_version_id": "dsv_1", **request}
+    answer = client.post("/v1/attention-differences", json=body)
+    assert answer.status_code == 202, answer.text
+    run_job(COMPARE_ATTENTION, compare_attention, answer.json()["id"])
+    with transaction() as session:
+        return jobs.get(session, answer.json()["id"])
+
+
+def test_two_models_are_compared_on_held_out_pictures_class_by_class(client, version, reel) -> None:
+    job = compared(client)
+    assert job.state == "succeeded", job.error
+    result = CompareAttentionResult.model_validate(job.result)
+    assert (result.models, result.missing) == (("mdl_a", "mdl_b"), 0)
+    assert [(each.label, each.images) for each in result.classes] == [("howl", 1), ("kiki", 1)]
+    first = result.classes[0]
+    before, after, change = (
+        np.array(part) for part in (*(look.heat for look in first.looks), first.difference)
+    )
+    assert before.sum() == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(change, after - before, atol=1e-5)
+    drawn = Image.open(io.BytesIO(reel.storage.get_bytes(first.picture.key, max_bytes=10**7)))
+    assert drawn.format == "PNG"
+    probe = compared(client, probe="costumes", label="kiki")
+    assert [(each["label"], each["images"]) for each in probe.result["classes"]] == [("kiki", 1)]
+
+
+def test_pictures_that_are_gone_are_counted_and_what_is_not_there_is_told(client, version, reel) -> None:
+    reel.storage.delete(version[0].key)
+    job = compared(client)
+    assert (job.state, job.result["missing"]) == ("succeeded", 1)
+    assert [each["label"] for each in job.result["classes"]] == ["kiki"]
+    assert "its probe sets costumes" in compared(client, probe="masks").error["detail"]
+    body = {"models": ["mdl_a", "mdl_b"], "dataset_version_id": "dsv_1"}
+    assert client.post("/v1/attention-differences", json={**body, "label": "pluto"}).status_code == 422
+    assert (
+        client.post("/v1/attention-differences", json={**body, "models": ["mdl_a", "mdl_x"]}).status_code
+        == 404
+    )
+    assert (
+        client.post("/v1/attention-differences", json={**body, "dataset_version_id": "dsv_9"}).status_code
+        == 404
+    )
+    assert client.post("/v1/attention-differences", json={**body, "models": ["mdl_a"]}).status_code == 422
 
 
 def test_refusals_come_before_the_job(client, publish, picture):

@@ -12,7 +12,7 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from reel_explainer.gradcam import gradcam, heat_maps, normalise, run_body, run_head
+from reel_networks.gradcam import gradcam, heat_maps, heat_of_each, normalise, run_body, run_head
 
 Network = Callable[[str], nn.Sequential]
 ARCHITECTURES = ["resnet18", "efficientnet_lite0", "densenet121"]
@@ -76,6 +76,14 @@ def test_batch_and_single_pictures_agree(network: Network, batch: torch.Tensor) 
     for place in range(len(batch)):
         alone = gradcam(model[0], model[1], batch[place : place + 1], [0, 1]).raw
         assert off(together[place : place + 1], alone) < 1e-5
+
+
+def test_each_picture_may_be_asked_about_a_label_of_its_own(network: Network, batch: torch.Tensor) -> None:
+    model = network("resnet18")
+    run = run_head(model[1], run_body(model[0], batch))
+    every = heat_maps(run, range(5))
+    asked = torch.tensor([4, 0, 2])
+    assert torch.equal(heat_of_each(run, asked), every[torch.arange(3), asked])
 
 
 def test_a_map_without_heat_is_zero_not_nan(network: Network, batch: torch.Tensor) -> None:

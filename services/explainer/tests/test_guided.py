@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from captum.attr import GuidedBackprop
 from torch import nn
 
-from reel_explainer.gradcam import gradcam
 from reel_explainer.guided import guided_gradcam, guided_gradients, run_guided
+from reel_networks.gradcam import gradcam
 from reel_shared.errors import Unprocessable
 
 Network = Callable[[str], nn.Sequential]

@@ -1,28 +1,20 @@
-"""What the drawn pictures show, and how much heat lies on the rim."""
+"""What the drawn pictures show."""
 
 from __future__ import annotations
 
 import io
 
-import matplotlib
 import numpy as np
-import pytest
 from PIL import Image
 
-from reel_explainer.attention import border_share
-from reel_explainer.magma import MAGMA
 from reel_explainer.overlay import guided_picture, heat_overlay
+from reel_networks.magma import MAGMA
 
 
 def pixels(data: bytes) -> np.ndarray:
     image = Image.open(io.BytesIO(data))
     assert (image.format, image.mode) == ("PNG", "RGB")
     return np.array(image)
-
-
-def test_magma_is_matplotlibs() -> None:
-    theirs = (matplotlib.colormaps["magma"](np.arange(256))[:, :3] * 255).round()
-    np.testing.assert_array_equal(MAGMA, theirs)
 
 
 def test_heat_lies_over_its_place() -> None:
@@ -62,23 +54,3 @@ def test_one_extreme_pixel_does_not_hide_the_others() -> None:
     drawn = pixels(guided_picture(gradient))
     assert drawn[0, 0, 0] == 255
     assert drawn[5:].std() > 30
-
-
-@pytest.mark.parametrize("shape", [(10, 10), (7, 7), (5, 12), (1, 1)])
-def test_even_heat_has_its_area_on_the_rim(shape: tuple[int, int]) -> None:
-    assert border_share(np.full(shape, 2.5, np.float32)) == pytest.approx(0.36)
-
-
-def test_border_share_knows_rim_from_middle() -> None:
-    heat = np.zeros((10, 10), np.float32)
-    assert border_share(heat) is None
-    heat[0, 3] = heat[9, 9] = heat[5, 0] = 1.0
-    assert border_share(heat) == pytest.approx(1.0)
-    heat[4, 4] = 3.0
-    assert border_share(heat) == pytest.approx(0.5)
-    middle = np.zeros((7, 7), np.float32)
-    middle[3, 3] = 1.0
-    assert border_share(middle) == pytest.approx(0.0)
-    corner = np.zeros((7, 7), np.float32)
-    corner[0, 0] = 1.0  # its cell reaches from 0 to 1/7, the ring to 0.1: 0.3 of each side lies inside
-    assert border_share(corner) == pytest.approx(1 - 0.3 * 0.3)

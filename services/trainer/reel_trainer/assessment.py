@@ -6,7 +6,7 @@ from datetime import datetime
 
 import numpy as np
 
-from reel_shared.contracts import LabelProbability, Metrics
+from reel_shared.contracts import Attention, LabelProbability, Metrics
 from reel_shared.contracts.base import Finite
 from reel_shared.contracts.evaluations import (
     AugmentedViews,
@@ -37,6 +37,7 @@ class About(Finite):
     certified: bool
     notes: list[str]
     created_at: datetime
+    attention: Attention | None = None
 
 
 def assess(

@@ -83,6 +83,7 @@ def export(
         certified=identity_of.certified,
         notes=list(identity_of.notes),
         created_at=datetime.now(UTC),
+        attention=trained.attention,
     )
     judged = assess(trained.answers, trained.metrics, manifest.classes, recipe, about)
     (directory / EVALUATION).write_text(judged.model_dump_json())

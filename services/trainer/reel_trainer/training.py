@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 from fastai.torch_core import set_seed
 
-from reel_shared.contracts import Metrics, StageResult
+from reel_shared.contracts import Attention, Metrics, StageResult
 from reel_shared.errors import Unprocessable
 from reel_shared.manifest import Manifest, ManifestImage
 from reel_trainer import checkpoints
 from reel_trainer.answers import AllAnswers, ask
+from reel_trainer.attention import look
 from reel_trainer.batches import VALID_BATCH, Batches, Places
 from reel_trainer.cache import Pixels
 from reel_trainer.callbacks import BatchProgress, EpochKeeper, EpochRow, EpochRows, Report, is_over
@@ -42,6 +43,7 @@ class Trained:
     metrics: dict[str, Metrics]
     answers: AllAnswers
     samples: Pixels
+    attention: Attention
     seconds: float
     notes: tuple[str, ...] = ()
 
@@ -101,6 +103,8 @@ def train_model(
             "they are the defaults."
         )
     answers = ask(network.model, run.batches, manifest, loader)
+    run.tell("looking where the network looks")
+    attention = look(network.model, loader.cache, loader.normalize, rows.valid, manifest.classes, seed=seed)
     return Trained(
         network=network,
         precision=precision,
@@ -110,8 +114,9 @@ def train_model(
         metrics=answers.metrics(manifest.classes),
         answers=answers,
         samples=loader.cache.squares(range(min(VALID_BATCH, len(rows.valid)))),
+        attention=attention,
         seconds=run.seconds,
-        notes=tuple(run.notes),
+        notes=(*run.notes, *attention.alarms),
     )
 
 

@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from reel_shared.contracts.attention import (
+    Attention,
+    AttentionDifference,
+    ClassAttention,
+    CompareAttentionRequest,
+    CompareAttentionResult,
+    ModelLook,
+)
 from reel_shared.contracts.base import (
     ACTIVE,
     RECIPE_PATTERN,
@@ -103,6 +111,7 @@ __all__ = [
     "CANDIDATE",
     "CHECK_LABELS",
     "COLLECT_PICTURES",
+    "COMPARE_ATTENTION",
     "EXPLAIN_PICTURE",
     "EXPORT_DATASET",
     "EXTRACT_FRAMES",
@@ -123,14 +132,19 @@ __all__ = [
     "TRAIN_MODEL",
     "AliasReason",
     "Artefact",
+    "Attention",
+    "AttentionDifference",
     "Bar",
     "BordersReport",
     "BuildDatasetVersionRequest",
     "BuildDatasetVersionResult",
     "CheckLabelsRequest",
     "CheckLabelsResult",
+    "ClassAttention",
     "CollectPicturesRequest",
     "CollectPicturesResult",
+    "CompareAttentionRequest",
+    "CompareAttentionResult",
     "Counts",
     "DatasetName",
     "Disagreement",
@@ -162,6 +176,7 @@ __all__ = [
     "MeasureLeakGapResult",
     "Metrics",
     "Model",
+    "ModelLook",
     "MovedImage",
     "ObjectKey",
     "PredictPicturesRequest",
@@ -225,6 +240,9 @@ CHECK_LABELS = Kind("trainer.check_labels", CheckLabelsRequest, CheckLabelsResul
 MEASURE_LEAK_GAP = Kind("trainer.measure_leak_gap", MeasureLeakGapRequest, MeasureLeakGapResult, 3, 24 * 3600)
 PREDICT_PICTURES = Kind("inference.predict_pictures", PredictPicturesRequest, PredictPicturesResult, 3, 3600)
 EXPLAIN_PICTURE = Kind("explainer.explain_picture", ExplainPictureRequest, ExplainPictureResult, 3, 300)
+COMPARE_ATTENTION = Kind(
+    "explainer.compare_attention", CompareAttentionRequest, CompareAttentionResult, 3, 3600
+)
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -243,6 +261,7 @@ KINDS: dict[str, Kind] = {
         MEASURE_LEAK_GAP,
         PREDICT_PICTURES,
         EXPLAIN_PICTURE,
+        COMPARE_ATTENTION,
     )
 }
 PART_KINDS = frozenset({EXTRACT_RANGE.name})

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
+from reel_shared.contracts.attention import Attention
 from reel_shared.contracts.base import Finite, Label, ObjectKey, Sha256, Source
 from reel_shared.contracts.predictions import LabelProbability
 from reel_shared.contracts.trainings import Metrics
@@ -167,6 +168,9 @@ class Evaluation(Finite):
     abstention: Abstention
     confusion: dict[str, Confusion] = Field(description="all | movie | web | probe:<name>")
     heat_map: list[HeatCell]
+    attention: Attention | None = Field(
+        default=None, description="where it looks, by class; none in evaluations from before it was looked at"
+    )
     pictures: list[EvaluatedPicture] = Field(description="validation pictures, then probe sets")
 
 

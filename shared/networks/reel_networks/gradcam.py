@@ -1,6 +1,6 @@
 """Grad-CAM by splitting the network: one body forward without gradients, one backward through the head per label.
 
-Called by ``explain``. No hooks: threads may share one model.
+Called by the explainer and by the trainer's checks. No hooks: threads may share one model.
 """
 
 from __future__ import annotations
@@ -57,13 +57,18 @@ def heat_maps(run: HeadPass, labels: Sequence[int]) -> Tensor:
     w_k is the mean over the map of the gradient of the raw logit (Selvaraju et al., 2017, equations 1 and 2).
     Every label costs one backward through the head; the body is not touched.
     """
-    maps = []
-    for label in labels:
-        # Pictures do not meet in evaluation mode, so the gradient of their sum is each one's own.
-        (gradient,) = torch.autograd.grad(run.logits[:, label].sum(), run.activation, retain_graph=True)
-        weights = gradient.mean(dim=(2, 3))
-        maps.append(torch.einsum("nk,nkhw->nhw", weights, run.activation.detach()).relu_())
-    return torch.stack(maps, dim=1)
+    # Pictures do not meet in evaluation mode, so the gradient of their sum is each one's own.
+    return torch.stack([_heat(run, run.logits[:, label].sum()) for label in labels], dim=1)
+
+
+def heat_of_each(run: HeadPass, labels: Tensor) -> Tensor:
+    """Return the heat (N, h, w) of one label for each picture, ``labels`` (N,): one backward for all of them."""
+    return _heat(run, run.logits.gather(1, labels[:, None]).sum())
+
+
+def _heat(run: HeadPass, logits: Tensor) -> Tensor:
+    (gradient,) = torch.autograd.grad(logits, run.activation, retain_graph=True)
+    return torch.einsum("nk,nkhw->nhw", gradient.mean(dim=(2, 3)), run.activation.detach()).relu_()
 
 
 def normalise(heat: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Figures about where a heat map looks; called by ``explain``.
+"""Figures about where a heat map looks; called by the explainer and by the trainer's checks.
 
 A model that looks at the rim of its pictures has learnt borders or logos, not characters.
 """
@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 RING = 0.1
 """Width of the rim on each side, as a part of the picture's side."""
+EVEN_SHARE = 1 - (1 - 2 * RING) ** 2
+"""``border_share`` of heat that lies evenly, however fine the map is."""
 
 
 def border_share(heat: NDArray[np.floating], *, ring: float = RING) -> float | None:
     """Return the share of a nonnegative heat map (h, w) that lies in the outer ring; None where there is no heat.
 
-    Cells that the ring's edge cuts count in part. Even heat has a share of 1 - 0.8 * 0.8 = 0.36.
+    Cells that the ring's edge cuts count in part, so that even heat has ``EVEN_SHARE``, 0.36, in a map of any size.
     """
     total = float(heat.sum())
     if total <= 0:
