@@ -64,6 +64,7 @@ def _metrics(metrics: JsonObject) -> Table:
         "pictures",
         "accuracy",
         "95 %",
+        "augmented",
         "macro F1",
         "top 3",
         "calibration",
@@ -71,9 +72,12 @@ def _metrics(metrics: JsonObject) -> Table:
         pad_edge=False,
     )
     for name, figures in metrics.items():
+        if name.startswith("tta:"):
+            continue  # a column of the row that it belongs to
         interval = figures.get("accuracy_interval")
         between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
         others = [figures.get(field) for field in ("macro_f1", "top3_accuracy", "calibration_error")]
-        shown = ["" if value is None else f"{value:.3f}" for value in others]
+        augmented = metrics.get(f"tta:{name}", {}).get("accuracy")
+        shown = ["" if value is None else f"{value:.3f}" for value in (augmented, *others)]
         table.add_row(name, str(figures["images"]), f"{figures['accuracy']:.3f}", between, *shown)
     return table

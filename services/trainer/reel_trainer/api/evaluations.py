@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from reel_shared.contracts import Evaluation, StoredFile
@@ -15,15 +13,13 @@ from reel_shared.errors import NotFound
 from reel_shared.model_card import EVALUATION
 from reel_shared.storage import hasty_storage
 from reel_shared.web.auth import Reader
+from reel_trainer.api.models import ModelId
 
 router = APIRouter()
 
 
 @router.get("/v1/models/{model_id}/evaluation", response_model=Evaluation, tags=["models"])
-def get_evaluation(
-    model_id: Annotated[str, Path(description="an id, or `active`", examples=["active"])],
-    _principal: Reader,
-) -> Response:
+def get_evaluation(model_id: ModelId, _principal: Reader) -> Response:
     """How a model was judged: metrics, calibration, confusion, and its answer to every picture; a file of its own."""
     with reading() as session:
         row = find_model(session, model_id)
