@@ -25,6 +25,7 @@ from reelsight.demo.facts import (
     Pair,
     Pinned,
     Probe,
+    Promotion,
     Proof,
     RoundTrip,
     Sample,
@@ -141,6 +142,11 @@ def gap() -> contracts.MeasureLeakGapResult:
     )  # fmt: skip
 
 
+def verdict(state: str) -> contracts.GateReport:
+    gate = contracts.Gate(name="regression", state=state, says=f"Web is <{state}>.", part="web")
+    return contracts.GateReport(model_id="mdl_1", against="mdl_0", passed=state == "passed", gates=[gate])
+
+
 @pytest.fixture
 def facts() -> Facts:
     counts = contracts.Counts(
@@ -173,6 +179,9 @@ def facts() -> Facts:
     made.backgrounds = Found(planted=20, right=12, wrong=1)
     made.mislabelled = Found(planted=5, right=4, wrong=2)
     made.leak_gap = gap()
+    made.promotion = Promotion(verdict("passed"), serves=True)
+    lost = verdict("failed")
+    made.refusal = Promotion(lost, serves=False, failed=lost.failed)
     made.seconds = {"frames": 12.0}
     answers = {
         name: [
@@ -241,6 +250,11 @@ def test_good_figures_pass(facts: Facts) -> None:
         (lambda f: setattr(f.backgrounds, "right", 2), "frames that show nobody"),
         (lambda f: setattr(f.mislabelled, "wrong", 40), "wrong labels found"),
         (lambda f: f.collections[0][2].counts.refused.update(truncated=2), "broken files refused"),
+        (lambda f: setattr(f, "promotion", None), "a promotion through its gates"),
+        (lambda f: setattr(f.promotion, "serves", False), "a promotion through its gates"),
+        (lambda f: setattr(f.promotion.report, "against", None), "a promotion through its gates"),
+        (lambda f: setattr(f.refusal, "serves", True), "a promotion that is refused"),
+        (lambda f: f.refusal.failed.clear(), "a promotion that is refused"),
         (lambda f: setattr(f.sample, "overlays", []), "its explanation is drawn"),
         (lambda f: setattr(f.sample, "truth", "b"), "a drawing that only the full model recognises"),
     ],
@@ -272,6 +286,8 @@ def test_the_page_holds_the_pictures_and_escapes_titles(facts: Facts, tmp_path: 
     assert text.count("data:image/png;base64,") == 2 + 2 + 1 + 1
     assert "Film &lt;B&gt;" in text
     assert "A &lt;walrus&gt;" in text
+    assert "Web is &lt;passed&gt;." in text
+    assert "Web is &lt;failed&gt;." in text
 
 
 def test_the_page_loads_nothing_from_elsewhere(facts: Facts, tmp_path: Path) -> None:
@@ -299,4 +315,6 @@ def test_the_screen_report_names_every_check(facts: Facts, tmp_path: Path) -> No
     text = console.export_text()
     assert "accuracy on unseen scenes" in text
     assert "60 active, 14 duplicate" in text
+    assert "Web is <passed>." in text
+    assert "asked to serve again: Web is <failed>." in text
     assert "a random split pretends +5.0 points" in text

@@ -163,6 +163,21 @@ def test_the_models_learned_and_say_how(facts: Facts) -> None:
     assert facts.accuracy(EVERYTHING, "web") > facts.accuracy(FILMS_ONLY, "web")
 
 
+def test_the_full_model_serves_through_its_gates_against_the_film_only_one(
+    mission: Mission, facts: Facts
+) -> None:
+    assert facts.promotion is not None
+    assert (facts.promotion.serves, facts.promotion.report.passed) == (True, True)
+    assert facts.promotion.report.against == facts.models[FILMS_ONLY].model_id
+    compared = {gate.part: gate.state for gate in facts.promotion.report.gates if gate.name == "regression"}
+    assert compared["all"] == compared["web"] == "passed"
+    changes = list(mission.client.alias_changes(alias="active"))
+    assert [row["to_model_id"] for row in changes] == [
+        facts.models[name].model_id for name in (EVERYTHING, FILMS_ONLY)
+    ]
+    assert [row["failed_gates"] for row in changes] == [[], []]
+
+
 def test_two_labels_were_explained_side_by_side(facts: Facts) -> None:
     assert facts.sample is not None
     assert len(facts.sample.explanation.explanations) == 2

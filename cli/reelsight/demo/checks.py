@@ -10,7 +10,7 @@ from reel_shared.certificate import why_uncertified
 from reel_shared.contracts import SplitCertificate
 from reelsight.demo.cleaning import Found
 from reelsight.demo.collecting import DATED
-from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, Facts
+from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, Facts, Promotion
 from reelsight.demo.shares import WEB_SHARE
 from reelsight.studio.gallery import Expected
 
@@ -63,6 +63,7 @@ def judge(facts: Facts, *, bordered: set[str], planted: Expected) -> list[Check]
         *_decided(facts),
         *_shared(facts),
         *_came_back(facts),
+        *_promoted(facts),
         *_answers(facts),
         _memory(facts),
     ]
@@ -161,6 +162,29 @@ def _probed(facts: Facts) -> list[Check]:
         ),
         Check(f"accuracy on {probe.name}", accuracy >= PROBE, f"{accuracy:.3f}", f"≥ {PROBE}"),
     ]
+
+
+def _promoted(facts: Facts) -> list[Check]:
+    made, refused = facts.promotion, facts.refusal
+    wanted = "no gate failed, it serves"
+    if made is None:
+        return [Check("a promotion through its gates", False, "none", wanted)]
+    compared = made.report.against is not None
+    figure = f"{_gates(made)}, it {'serves' if made.serves else 'does not serve'}"
+    checks = [Check("a promotion through its gates", made.serves and compared, figure, wanted)]
+    if refused is not None:
+        lost = [gate.part or "" for gate in refused.failed if gate.name == "regression"]
+        figure = f"lost on {', '.join(lost)}" if lost else _gates(refused)
+        good = not refused.serves and "web" in lost
+        checks.append(
+            Check("a promotion that is refused", good, figure, "the film-only model, for its web pictures")
+        )
+    return checks
+
+
+def _gates(made: Promotion) -> str:
+    counts = Counter(gate.state.value for gate in made.report.gates)
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 
 def _shared(facts: Facts) -> list[Check]:

@@ -14,6 +14,8 @@ from reel_shared.contracts import (
     CollectPicturesResult,
     ExplainPictureResult,
     ExtractFramesResult,
+    Gate,
+    GateReport,
     LabelProbability,
     MakeVariantsResult,
     MeasureLeakGapResult,
@@ -141,6 +143,16 @@ class Proof:
 
 
 @dataclass(slots=True)
+class Promotion:
+    """A model before its gates: their verdict, and whether it serves after it was asked to."""
+
+    report: GateReport
+    serves: bool
+    failed: list[Gate] = field(default_factory=list)
+    """Those that the refusal named."""
+
+
+@dataclass(slots=True)
 class Facts:
     dataset: str
     titles: dict[str, str]
@@ -174,6 +186,10 @@ class Facts:
     proof: Proof | None = None
     round_trip: RoundTrip | None = None
     models: dict[str, TrainModelResult] = field(default_factory=dict)
+    promotion: Promotion | None = None
+    """Of the full model, against the film-only one that served before."""
+    refusal: Promotion | None = None
+    """Of the film-only model, against the full one; asked for in the full demo."""
     sample: Sample | None = None
     peak_bytes: int = 0
     """The most memory that the whole platform held at once."""

@@ -12,7 +12,7 @@ from reel_shared import contracts
 from reel_shared.client import Client
 from reel_shared.contracts import ImageState, JsonObject, Source, Variant
 from reel_shared.manifest import Manifest, ManifestImage, Side
-from reelsight.demo import collecting, decisions, shares, splitting
+from reelsight.demo import collecting, decisions, promoting, shares, splitting
 from reelsight.demo.cleaning import Found, compare, compare_decisions, compare_doubts
 from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, FIRST, Facts, Sample
 from reelsight.demo.person import Person
@@ -78,6 +78,8 @@ class Mission:
         for name in (FILMS_ONLY, EVERYTHING):
             with self._timed(f"training on {name}"):
                 self.train(name)
+        with self._timed("promotion"):
+            self.promote()
         with self._timed("labels"):
             self.check_labels()
         if self.full:
@@ -175,10 +177,16 @@ class Mission:
         request = contracts.TrainModelRequest(
             dataset_version_id=self.facts.versions[name].dataset_version_id,
             recipe=self.recipe,
-            activate=name == EVERYTHING,
         )
         job = self.client.train_model(request)
         self.facts.models[name] = self.work.finish(name, job, contracts.TrainModelResult)
+
+    def promote(self) -> None:
+        """Let the model that saw films only serve first, then the full one, if the gates find it no worse."""
+        promoting.begin(self.client, self.facts)
+        promoting.promote(self.client, self.facts)
+        if self.full:
+            promoting.be_refused(self.client, self.facts)
 
     def ask(self) -> None:
         """Ask both models about one held-out drawing, and the better one for its reasons.
@@ -195,7 +203,10 @@ class Mission:
             if right[EVERYTHING] and not right[FILMS_ONLY]:
                 break
         other = next(guess.label for guess in answers[EVERYTHING] if guess.label != chosen.label)
-        request = contracts.ExplainPictureRequest(key=chosen.key, labels=[chosen.label, other])
+        model_id = self.facts.models[EVERYTHING].model_id
+        request = contracts.ExplainPictureRequest(
+            key=chosen.key, labels=[chosen.label, other], model=model_id
+        )
         job = self.client.explain_picture(request)
         explanation = self.work.finish("explanation", job, contracts.ExplainPictureResult)
         self.facts.sample = Sample(

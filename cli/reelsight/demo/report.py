@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reel_shared.contracts import MeasureLeakGapResult
+from reelsight.commands.models import gate_table
 from reelsight.demo.checks import Check
 from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, Facts
 from reelsight.demo.pictures import Shown
@@ -28,6 +29,8 @@ def show(console: Console, facts: Facts, checks: list[Check], html: Path) -> Non
     console.rule("[bold]Reelsight demo")
     console.print(_classes(facts))
     console.print(_models(facts))
+    if facts.promotion is not None:
+        console.print(gate_table(facts.promotion.report))
     for line in summary(facts):
         console.print(f"  {line}", highlight=False)
     console.print(_checks(checks))
@@ -57,6 +60,9 @@ def summary(facts: Facts) -> list[str]:
         lines.append(f"frames that show nobody: {facts.subjects.message}")
     if facts.labels is not None:
         lines.append(f"labels: {facts.labels.doubtful} of {facts.labels.images} pictures are doubtful")
+    if facts.refusal is not None:
+        why = " ".join(gate.says for gate in facts.refusal.failed)
+        lines.append(f"the film-only model, asked to serve again: {why or 'it served'}")
     if facts.leak_gap is not None:
         lines.append(_gap(facts.leak_gap))
     if facts.sample is not None:

@@ -28,7 +28,7 @@ SEED = 7
 
 
 def run(data: Path, port: int | None, *, full: bool = False) -> None:
-    """Run the whole mission on films that the studio renders, and report; ``full`` measures the leak gap too."""
+    """Run the whole mission on films that the studio renders, and report; ``full`` adds what takes longer."""
     screen = Screen(console.err)
     started = time.monotonic()
     screen.step("rendering films and drawings")
