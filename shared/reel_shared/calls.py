@@ -82,6 +82,10 @@ class Calls:
         headers = {"Idempotency-Key": uuid.uuid4().hex, **options.pop("headers", {})}
         return self._json("POST", path, headers=headers, **options)
 
+    def fetch(self, path: str, **options: Any) -> bytes:
+        """Return what the API answers that is no JSON object, such as a page."""
+        return self._send("GET", path, **options).content
+
     def rows(self, path: str, **params: Any) -> Iterator[JsonObject]:
         """Yield the rows of any list, page by page."""
         wanted = {name: value for name, value in params.items() if value not in (None, "")}
@@ -115,9 +119,14 @@ class Calls:
         finally:
             part.unlink(missing_ok=True)
 
-    def _json(
+    def _json(self, method: str, path: str, **options: Any) -> JsonObject:
+        answer = self._send(method, path, **options)
+        found: JsonObject = answer.json() if answer.content else {}
+        return found
+
+    def _send(
         self, method: str, path: str, *, content: Path | bytes | None = None, **options: Any
-    ) -> JsonObject:
+    ) -> httpx.Response:
         def send() -> httpx.Response:
             if isinstance(content, Path):
                 with content.open("rb") as file:
@@ -127,8 +136,7 @@ class Calls:
         answer = self._repeat(send)
         if not answer.is_success:
             raise ApiError(_problem(answer))
-        found: JsonObject = answer.json() if answer.content else {}
-        return found
+        return answer
 
     def _repeat(self, send: Callable[[], httpx.Response], *, at: str = "") -> httpx.Response:
         """Send again, with backoff, while there is no answer or one that says to come back.

@@ -247,6 +247,14 @@ class Client(Calls):
     def remark_on_model(self, model_id: str, text: str) -> JsonObject:
         return self.post(f"/v1/models/{model_id}/remarks", json={"text": text})
 
+    def report(self, model_id: str) -> bytes:
+        """Return the report of a model's training, one HTML page."""
+        return self.fetch(f"/v1/models/{model_id}/report")
+
+    def report_figures(self, model_id: str) -> JsonObject:
+        """Return ``contracts.reports.Report``: what the report says, without its pictures."""
+        return self.get(f"/v1/models/{model_id}/report", params={"format": "json"})
+
     # --- what serves --------------------------------------------------------------------------------------
 
     def gates(self, model_id: str) -> contracts.GateReport:

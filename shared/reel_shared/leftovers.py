@@ -1,4 +1,4 @@
-"""Files that no picture needs any more, and how they go; called by ingest and augment.
+"""Files that no picture needs any more, and how they go; called by ingest, augment and trainer.
 
 A file is named by its content, so that several pictures may lie in it.
 """
@@ -12,8 +12,9 @@ import structlog
 from sqlalchemy.orm import Session
 
 from reel_shared.contracts import ImageState
-from reel_shared.db.models import Image
+from reel_shared.db.models import Image, TrainedModel
 from reel_shared.errors import ReelError
+from reel_shared.model_card import REPORT_HTML
 from reel_shared.storage import storage
 
 log = structlog.get_logger(__name__)
@@ -39,6 +40,14 @@ def delete_unneeded(session: Session, keys: Iterable[str]) -> None:
     found = unneeded(session, keys)
     if found:
         sa.event.listen(session, "after_commit", lambda _session: _delete(found), once=True)
+
+
+def drop_report(session: Session, model: TrainedModel) -> None:
+    """Delete a model's report once the transaction is committed: it shows pictures. Its figures stay."""
+    left = dict(model.files)
+    if (report := left.pop(REPORT_HTML, None)) is not None:
+        model.files = left
+        delete_unneeded(session, [report["key"]])
 
 
 def _delete(keys: list[str]) -> None:

@@ -19,6 +19,8 @@ CARD = "model.json"
 WEIGHTS = "weights.safetensors"
 GRAPH = "model.onnx"
 EVALUATION = "evaluation.json"
+REPORT_HTML = "report.html"
+REPORT_JSON = "report.json"
 NOT_SURE_BELOW = 0.70
 """How probable an answer must be to be sure of it where nothing was measured; that of the article's demo."""
 

@@ -17,7 +17,7 @@ from reel_shared.contracts.curation import TakeDownPicturesRequest
 from reel_shared.db.models import DatasetVersion, Image, Takedown, TrainedModel, utcnow
 from reel_shared.errors import NotFound
 from reel_shared.ids import new_id
-from reel_shared.leftovers import unneeded
+from reel_shared.leftovers import drop_report, unneeded
 
 TAKEN_DOWN = "taken-down"
 
@@ -106,6 +106,7 @@ def finish(session: Session, takedown_ids: Sequence[str], held: dict[str, list[s
         trained = sa.select(TrainedModel).filter_by(dataset_version_id=version_id).with_for_update()
         for model in session.scalars(trained):
             model.takedowns = _with(model.takedowns, ids)
+            drop_report(session, model)
             marked.append(model.id)
     unfinished = sa.update(Takedown).where(Takedown.id.in_(takedown_ids), Takedown.finished_at.is_(None))
     session.execute(unfinished.values(finished_at=utcnow()))

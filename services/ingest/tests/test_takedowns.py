@@ -51,6 +51,10 @@ def version(reel, add):
     def do(version_id, *image_ids, dataset="d"):
         manifest = json.dumps({"images": [{"id": name} for name in image_ids]}).encode()
         stored = reel.storage.put_bytes("manifests", manifest, "application/json", ".json")
+        report = {
+            name: reel.storage.put_bytes("models", f"{name} of {version_id}".encode(), "text/html")
+            for name in ("report.html", "report.json")
+        }
         with transaction() as session:
             job_id = session.scalars(sa.select(Job.id)).first()
             session.add(
@@ -63,7 +67,8 @@ def version(reel, add):
             session.add(
                 TrainedModel(
                     id=f"mdl_{version_id}", dataset_version_id=version_id, architecture="a", recipe="r", card={},
-                    files={}, metrics={}, job_id=job_id,
+                    files={name: file.model_dump(mode="json") for name, file in report.items()}, metrics={},
+                    job_id=job_id,
                 )
             )  # fmt: skip
 
@@ -105,6 +110,10 @@ def test_a_picture_goes_with_its_variants_and_whoever_used_it_is_marked(
     version("dsv_2", b)
     version("dsv_3", copy, dataset="e")
 
+    pages = [
+        get(TrainedModel, f"mdl_{name}").files["report.html"]["key"] for name in ("dsv_1", "dsv_2", "dsv_3")
+    ]
+
     job = take_down(client, url="https://x.org/a.jpg")
     assert [get(Image, name).state for name in (a, log, shared, copy)] == ["removed"] * 4
     assert exists(reel, a, log) == [True, True], "the rows come first"
@@ -121,6 +130,11 @@ def test_a_picture_goes_with_its_variants_and_whoever_used_it_is_marked(
     assert result["look_alikes"] == [alike]
     assert result["dataset_versions"] == ["dsv_1", "dsv_3"]
     assert result["models"] == ["mdl_dsv_1", "mdl_dsv_3"]
+    assert [reel.storage.exists(key) for key in pages] == [False, True, False], "a report shows pictures"
+    assert [list(get(TrainedModel, f"mdl_{name}").files) for name in ("dsv_1", "dsv_2")] == [
+        ["report.json"],
+        ["report.html", "report.json"],
+    ]
     by_image = {row["image_id"]: row for row in client.get("/v1/takedowns").json()["data"]}
     assert (
         get(DatasetVersion, "dsv_1").takedowns

@@ -15,6 +15,7 @@ from reel_shared.contracts import Metrics
 from reel_shared.errors import Unprocessable
 from reel_shared.manifest import Manifest, ManifestImage, Side
 from reel_trainer.batches import Batches
+from reel_trainer.cache import PictureCache
 from reel_trainer.calibration import Doubles
 from reel_trainer.data import PictureLoader
 from reel_trainer.evaluation import Floats, Parts, evaluate, probe_slices, slices, variant_slices
@@ -29,6 +30,8 @@ class Answers(NamedTuple):
     rows: list[ManifestImage]
     logits: Floats
     augmented: Doubles | None
+    cache: PictureCache | None = None
+    """The pictures of ``rows``, as they were looked at in a single view."""
 
 
 class AllAnswers(NamedTuple):
@@ -82,7 +85,8 @@ def _ask(
     if not rows:
         nothing = np.empty((0, len(batches.classes)), dtype=np.float32)
         return Answers(rows, nothing, None)
-    logits = predict(model, loader or batches.judging(name, rows))
+    loader = loader or batches.judging(name, rows)
+    logits = predict(model, loader)
     wrong = int((~np.isfinite(logits)).any(axis=1).sum())
     if wrong:
         raise Unprocessable(
@@ -90,7 +94,7 @@ def _ask(
             "a lower lr_max."
         )
     augmented = tta(model, batches.changed(name, rows, passes), logits, passes=passes) if passes else None
-    return Answers(rows, logits, augmented)
+    return Answers(rows, logits, augmented, loader.cache)
 
 
 def _in_groups(rows: list[ManifestImage], manifest: Manifest) -> list[ManifestImage]:

@@ -29,6 +29,7 @@ from reel_shared.db.models import (
     TrainingState,
 )
 from reel_shared.errors import Conflict, NotFound, Unprocessable
+from reel_shared.leftovers import drop_report
 from reel_shared.manifest import ManifestImage
 from reel_shared.model_card import ModelCard
 from reel_trainer import registry
@@ -200,19 +201,20 @@ def write_model(
     locks.registry_alone(session)
     # A picture may have been taken down while this was training; the lock lets either see the other.
     held = session.get_one(DatasetVersion, result.dataset_version_id, with_for_update=True)
-    session.add(
-        TrainedModel(
-            id=result.model_id,
-            dataset_version_id=result.dataset_version_id,
-            architecture=result.architecture,
-            recipe=result.recipe,
-            card=card.model_dump(mode="json"),
-            files=_plain(result.files),
-            metrics={name: metrics.model_dump(mode="json") for name, metrics in result.metrics.items()},
-            takedowns=list(held.takedowns),
-            job_id=job_id,
-        )
+    model = TrainedModel(
+        id=result.model_id,
+        dataset_version_id=result.dataset_version_id,
+        architecture=result.architecture,
+        recipe=result.recipe,
+        card=card.model_dump(mode="json"),
+        files=_plain(result.files),
+        metrics={name: metrics.model_dump(mode="json") for name, metrics in result.metrics.items()},
+        takedowns=list(held.takedowns),
+        job_id=job_id,
     )
+    session.add(model)
+    if model.takedowns:
+        drop_report(session, model)
     session.flush()
     if not serve:
         return

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from reel_shared import certificate as certificates
 from reel_shared import manifest as manifests
-from reel_shared.contracts import Model
+from reel_shared.contracts import Model, SplitCertificate
 from reel_shared.cores import usable_cores
 from reel_shared.errors import Unprocessable
 from reel_shared.manifest import Manifest
@@ -54,6 +54,7 @@ def run(spec: Spec, report: Report) -> None:
 
     from reel_trainer.batches import Places
     from reel_trainer.export import Identity, export
+    from reel_trainer.reporting import report_training
     from reel_trainer.training import Keeping, train_model
 
     torch.set_num_threads(spec.threads or usable_cores())
@@ -66,7 +67,6 @@ def run(spec: Spec, report: Report) -> None:
         report=report,
         keeping=Keeping(spec.checkpoints, _plan(spec), spec.resume) if spec.checkpoints else None,
     )
-    notes = (*proof.notes, *trained.notes)
     who = Identity(
         spec.model_id,
         spec.dataset_version_id,
@@ -74,9 +74,10 @@ def run(spec: Spec, report: Report) -> None:
         manifest_sha256=spec.manifest_sha256,
         certified=proof.certified,
         certificate_sha256=proof.file_sha256,
-        notes=notes,
+        notes=(*proof.notes, *trained.notes),
     )
-    export(trained, spec.out, manifest=manifest, recipe=spec.recipe, identity_of=who)
+    card = export(trained, spec.out, manifest=manifest, recipe=spec.recipe, identity_of=who)
+    notes = report_training(trained, card, spec.out, split=proof.split, seed=spec.seed)
     result = {
         "recipe": spec.recipe.name,
         "architecture": spec.recipe.architecture,
@@ -86,7 +87,7 @@ def run(spec: Spec, report: Report) -> None:
         "metrics": {name: metrics.model_dump() for name, metrics in trained.metrics.items()},
         "epochs": trained.epochs,
         "certified": proof.certified,
-        "notes": list(notes),
+        "notes": notes,
         "seconds": trained.seconds,
     }
     (spec.out / RESULT).write_text(json.dumps(result))
@@ -104,6 +105,7 @@ def _plan(spec: Spec) -> str:
 
 
 class _Proof(NamedTuple):
+    split: SplitCertificate
     certified: bool
     file_sha256: str | None
     notes: tuple[str, ...]
@@ -115,21 +117,25 @@ def _checked(spec: Spec, manifest: Manifest) -> _Proof:
     Raises Corrupt when certificate and manifest do not belong together, Unprocessable for a split that leaks unless
     that is allowed.
     """
-    file_sha256, stored = None, True
+    file_sha256, stored = None, None
     if spec.certificate is not None:
         data = spec.certificate.read_bytes()
-        stored = certificates.verify(data, manifest_sha256=spec.manifest_sha256).certified
+        stored = certificates.verify(data, manifest_sha256=spec.manifest_sha256)
         file_sha256 = hashlib.sha256(data).hexdigest()
     found = certify(manifest, manifest_sha256=spec.manifest_sha256).summary
-    if found.certified and stored:
-        return _Proof(True, file_sha256, ())
+    if stored is not None:
+        # a manifest does not say all that its making told
+        told = {"groups": stored.summary.groups, "warnings": stored.summary.warnings}
+        found = found.model_copy(update=told)
+    if found.certified and (stored is None or stored.certified):
+        return _Proof(found, True, file_sha256, ())
     why = certificates.why_uncertified(found)
     if not spec.allow_uncertified:
         raise Unprocessable(
             f"The dataset version is not certified: {why}. Build it again, or send allow_uncertified: true."
         )
     note = f"Trained on an uncertified dataset version, as was asked for: {why}. Its metrics flatter it."
-    return _Proof(False, file_sha256, (note,))
+    return _Proof(found, False, file_sha256, (note,))
 
 
 if __name__ == "__main__":

@@ -105,6 +105,15 @@ def test_from_pictures_to_an_active_model(client, dataset, quick, reel, tmp_path
     assert card.software == software("reel-trainer")
     assert (result["serves"], result["notes"]) == (True, [])
     assert result["epochs"][0]["stage"] == "h"
+    page = client.get(f"/v1/models/{card.id}/report")
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none'; img-src data:")
+    assert page.content == (tmp_path / "report.html").read_bytes()
+    assert len(page.content) < 5_000_000
+    figures = client.get("/v1/models/active/report", params={"format": "json"}).json()
+    assert figures["evaluation"]["model_id"] == card.id
+    assert figures["split"] == shown["certificate"]
+    assert figures["epochs"] == result["epochs"]
     assert (job.progress_done, job.progress_unit) == (job.progress_total, "pictures")
 
     listed = client.get("/v1/models", params={"recipe": "demo"}).json()["data"]

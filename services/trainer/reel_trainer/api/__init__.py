@@ -14,6 +14,7 @@ from reel_trainer.api import (
     exports,
     models,
     promotions,
+    reports,
     shadows,
     split_pins,
     trainings,
@@ -21,7 +22,18 @@ from reel_trainer.api import (
 )
 
 router = APIRouter()
-for part in (versions, split_pins, trainings, shadows, models, promotions, evaluations, exports, checks):
+for part in (
+    versions,
+    split_pins,
+    trainings,
+    shadows,
+    models,
+    promotions,
+    evaluations,
+    reports,
+    exports,
+    checks,
+):
     router.include_router(part.router)
 
 

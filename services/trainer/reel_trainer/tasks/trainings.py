@@ -22,7 +22,15 @@ from reel_shared.db.engine import transact
 from reel_shared.errors import Canceled
 from reel_shared.jobs import Outcome
 from reel_shared.manifest import Manifest, ManifestImage, Side
-from reel_shared.model_card import CARD, EVALUATION, GRAPH, WEIGHTS, load_model_card
+from reel_shared.model_card import (
+    CARD,
+    EVALUATION,
+    GRAPH,
+    REPORT_HTML,
+    REPORT_JSON,
+    WEIGHTS,
+    load_model_card,
+)
 from reel_shared.runner import Context, task
 from reel_shared.storage import storage
 from reel_trainer import catalogue
@@ -39,6 +47,8 @@ MEDIA_TYPES = {
     WEIGHTS: "application/vnd.safetensors",
     GRAPH: "application/onnx",
     EVALUATION: "application/json",
+    REPORT_HTML: "text/html; charset=utf-8",
+    REPORT_JSON: "application/json",
 }
 
 
@@ -60,7 +70,7 @@ def train_model(context: Context, request: TrainModelRequest) -> Outcome:
     result = TrainModelResult(
         model_id=spec.model_id,
         dataset_version_id=request.dataset_version_id,
-        files={name: _publish(spec.out / name) for name in MEDIA_TYPES},
+        files={name: _publish(spec.out / name) for name in _made(spec.out)},
         **said,
     )
 
@@ -130,6 +140,13 @@ def _weights(wish: str, folder: Path) -> str:
     if wish in PUBLIC_WEIGHTS:
         return wish
     return str(storage().get_file(wish, folder / "start.safetensors", max_bytes=WEIGHTS_BYTES))
+
+
+def _made(folder: Path) -> list[str]:
+    """Return the files to publish; where no report could be drawn the model's notes say so."""
+    return [
+        name for name in MEDIA_TYPES if name not in (REPORT_HTML, REPORT_JSON) or (folder / name).exists()
+    ]
 
 
 def _publish(path: Path) -> StoredFile:
