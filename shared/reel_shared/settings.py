@@ -109,6 +109,12 @@ class Ingest(BaseModel):
     fetches_per_host_per_second: float = 5.0
 
 
+class Trainer(BaseModel):
+    processes: int = Field(
+        default=0, ge=0, le=64, description="that train one model together; 0: one for each GPU, one on a CPU"
+    )
+
+
 class Inference(BaseModel):
     precision: str = Field(default="f32", description="OpenVINO inference precision: f32 or bf16")
     lanes: int = Field(default=0, description="0: one per core of the CPU quota")
@@ -161,6 +167,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     web: Web = Web()
     ingest: Ingest = Ingest()
+    trainer: Trainer = Trainer()
     inference: Inference = Inference()
     gates: Gates = Gates()
 

@@ -13,10 +13,12 @@ from fastai.torch_core import set_seed
 
 from reel_networks import InputStats
 from reel_shared.manifest import ManifestImage
-from reel_trainer.cache import PictureCache, build_cache
+from reel_trainer.cache import Numbers, PictureCache, build_cache
 from reel_trainer.data import Loaders, Normalize, PictureLoader, Rows, augmentation
+from reel_trainer.group import Group
 from reel_trainer.learner import rows_labels
 from reel_trainer.recipe import Recipe, Stage
+from reel_trainer.steps import Step
 from reel_trainer.tta import ChangedViews
 
 VALID_BATCH = 64
@@ -45,33 +47,38 @@ class Batches:
     device: torch.device
     seed: int
     tell: Tell
+    group: Group = field(default_factory=Group)
     _caches: dict[str, PictureCache] = field(default_factory=dict)
 
-    def loaders(self, stage: Stage, number: int) -> Loaders:
+    def loaders(self, stage: Stage, number: int, step: Step) -> Loaders:
         """Return the batches of a stage; ``number``, its place in the recipe, sets the order of its pictures apart."""
-        roomy = self._roomy(stage.size)
-        train, valid = self._cache("train", roomy), self._cache("valid", stage.size)
+        return Loaders(self._train(stage, number, step), self.valid(stage, step.at_once), self.device)
+
+    def valid(self, stage: Stage, batch_size: int = VALID_BATCH) -> PictureLoader:
+        """Return the validation pictures in their order, VALID_BATCH at once or more: no gradient holds them."""
+        return PictureLoader(
+            self._cache("valid", stage.size),
+            rows_labels(self.rows.valid, self.classes),
+            Normalize.of(self.stats, self.device),
+            batch_size=max(VALID_BATCH, batch_size),
+            share=self.group.share,
+            device=self.device,
+        )
+
+    def _train(self, stage: Stage, number: int, step: Step) -> PictureLoader:
         change = augmentation(self.recipe.transforms, stage.size)
         cells = [(row.label, row.source.value) for row in self.rows.train]
-        return Loaders(
-            PictureLoader(
-                train,
-                rows_labels(self.rows.train, self.classes),
-                Normalize.of(self.stats, self.device, augment=change),
-                batch_size=stage.batch_size,
-                device=self.device,
-                rng=np.random.default_rng([self.seed, number]),
-                cells=cells if self.recipe.sampling == "balanced" else None,
-                web_share=self.recipe.web_share,
-            ),
-            PictureLoader(
-                valid,
-                rows_labels(self.rows.valid, self.classes),
-                Normalize.of(self.stats, self.device),
-                batch_size=max(VALID_BATCH, stage.batch_size),
-                device=self.device,
-            ),
-            self.device,
+        return PictureLoader(
+            self._cache("train", self._roomy(stage.size)),
+            rows_labels(self.rows.train, self.classes),
+            Normalize.of(self.stats, self.device, augment=change),
+            batch_size=step.pictures,
+            parts=step.parts,
+            share=self.group.share,
+            device=self.device,
+            rng=np.random.default_rng([self.seed, number]),
+            cells=cells if self.recipe.sampling == "balanced" else None,
+            web_share=self.recipe.web_share,
         )
 
     def judging(self, name: str, rows: list[ManifestImage]) -> PictureLoader:
@@ -130,12 +137,15 @@ class Batches:
         if held is not None and held.side == size:
             return held
         path = self.places.scratch / f"{side}.u8"
-        path.unlink(missing_ok=True)  # the old file's pages live on for as long as it is mapped
         rows = self.rows.train if side == "train" else self.rows.valid
         tick = self._tick(side, len(rows), size)
-        self._caches[side] = build_cache(
-            rows, self.places.pictures, path, side=size, roomy=side == "train", tick=tick
-        )
+
+        def build() -> tuple[Numbers, Numbers]:
+            path.unlink(missing_ok=True)  # the old file's pages live on for as long as it is mapped
+            made = build_cache(rows, self.places.pictures, path, side=size, roomy=side == "train", tick=tick)
+            return made.offsets, made.shapes
+
+        self._caches[side] = PictureCache.opened(path, *self.group.from_first(build), size)
         return self._caches[side]
 
     def _tick(self, side: str, total: int, size: int) -> Callable[[int], None]:

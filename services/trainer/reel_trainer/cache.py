@@ -19,6 +19,10 @@ from reel_shared.images import open_picture, preprocess
 from reel_shared.manifest import ManifestImage
 
 Pixels = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
+
+Corner = tuple[int, int]
+"""Top and left of a square in its picture, pixels."""
 
 ROOM = 1.4
 """How much longer than the short side a cached training picture may be: room for crops off the centre."""
@@ -29,8 +33,8 @@ class PictureCache:
     """``pixels`` holds picture ``i`` as (height, width, 3) from ``offsets[i]``; the shorter side is ``side``."""
 
     pixels: Pixels
-    offsets: npt.NDArray[np.int64]
-    shapes: npt.NDArray[np.int64]
+    offsets: Numbers
+    shapes: Numbers
     side: int
 
     def __len__(self) -> int:
@@ -41,18 +45,31 @@ class PictureCache:
         start = self.offsets[index]
         return self.pixels[start : start + height * width * 3].reshape(height, width, 3)
 
+    @classmethod
+    def opened(cls, path: Path, offsets: Numbers, shapes: Numbers, side: int) -> PictureCache:
+        """Map a file that ``build_cache`` has written, here or in another process."""
+        return cls(np.memmap(path, dtype=np.uint8, mode="r"), offsets, shapes, side)
+
+    def corners(self, indices: Sequence[int], rng: np.random.Generator | None = None) -> list[Corner]:
+        """Return where to cut squares: at random along the longer side, or from the centre without rng."""
+        room = [
+            (int(height) - self.side, int(width) - self.side)
+            for height, width in self.shapes[np.asarray(indices, np.intp)]
+        ]
+        if rng is None:
+            return [(top // 2, left // 2) for top, left in room]
+        return [(int(rng.integers(top + 1)), int(rng.integers(left + 1))) for top, left in room]
+
+    def cut(self, indices: Sequence[int], corners: Sequence[Corner]) -> Pixels:
+        """Return uint8 (n, side, side, 3), cut at ``corners``."""
+        batch = np.empty((len(indices), self.side, self.side, 3), dtype=np.uint8)
+        for row, (index, (top, left)) in enumerate(zip(indices, corners, strict=True)):
+            batch[row] = self.picture(index)[top : top + self.side, left : left + self.side]
+        return batch
+
     def squares(self, indices: Sequence[int], rng: np.random.Generator | None = None) -> Pixels:
         """Return uint8 (n, side, side, 3), cut at random along the longer side, or from the centre without rng."""
-        batch = np.empty((len(indices), self.side, self.side, 3), dtype=np.uint8)
-        for row, index in enumerate(indices):
-            picture = self.picture(index)
-            top, left = picture.shape[0] - self.side, picture.shape[1] - self.side
-            if rng is not None:
-                top, left = int(rng.integers(top + 1)), int(rng.integers(left + 1))
-            else:
-                top, left = top // 2, left // 2
-            batch[row] = picture[top : top + self.side, left : left + self.side]
-        return batch
+        return self.cut(indices, self.corners(indices, rng))
 
 
 def build_cache(
@@ -78,8 +95,7 @@ def build_cache(
             offsets.append(at)
             at += pixels.size
             tick(done)
-    flat: Pixels = np.memmap(path, dtype=np.uint8, mode="r")
-    return PictureCache(flat, np.array(offsets), np.array(shapes), side)
+    return PictureCache.opened(path, np.array(offsets), np.array(shapes), side)
 
 
 def _decoded(rows: Sequence[ManifestImage], folder: Path, *, side: int, roomy: bool) -> Iterator[Pixels]:

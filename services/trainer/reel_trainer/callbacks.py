@@ -15,6 +15,7 @@ from reel_shared.manifest import ManifestImage
 from reel_trainer import checkpoints
 from reel_trainer.checkpoints import Checkpoint, Keep, Moment, StageFigures
 from reel_trainer.evaluation import slices
+from reel_trainer.group import Group, ShareDone
 from reel_trainer.recipe import Stage
 
 Report = Callable[[str, dict[str, Any]], None]
@@ -39,11 +40,18 @@ class EpochRows(Telling):
     """Collects one row per epoch: losses, accuracy overall and per source, learning rate, pictures per second."""
 
     order = 60
+    _images: int
 
     def __init__(
-        self, stage: str, valid_rows: Sequence[ManifestImage], report: Report, figures: StageFigures
+        self,
+        stage: str,
+        valid_rows: Sequence[ManifestImage],
+        report: Report,
+        figures: StageFigures,
+        *,
+        group: Group,
     ) -> None:
-        self.stage, self.report, self.figures = stage, report, figures
+        self.stage, self.report, self.figures, self.group = stage, report, figures, group
         self._parts = {name: part for name, part in slices(valid_rows).items() if ":" not in name}
 
     def before_train(self) -> None:
@@ -62,6 +70,7 @@ class EpochRows(Telling):
             self._right.append(self.pred.detach().argmax(1) == self.yb[0])
 
     def after_train(self) -> None:
+        self._together()
         if not self._images:
             raise ValueError("an epoch without a single batch")
         self._train_loss = float(self._loss) / self._images
@@ -71,7 +80,9 @@ class EpochRows(Telling):
         self._rate = self._images / self._seconds
 
     def after_validate(self) -> None:
-        right = torch.cat(self._right).cpu().numpy().astype(np.float64)
+        self._together()
+        own = torch.cat([torch.zeros(0, dtype=torch.bool, device=self.dls.device), *self._right])
+        right = np.concatenate(self.group.gather(own.cpu().numpy())).astype(np.float64)
         row: EpochRow = {
             "stage": self.stage,
             "epoch": len(self.figures.rows) + 1,
@@ -91,6 +102,11 @@ class EpochRows(Telling):
         self.figures.rows.append(row)
         self.tell("epoch", dict(row))
 
+    def _together(self) -> None:
+        """Count what the other processes saw too."""
+        self.group.sum([self._loss])
+        self._images = sum(self.group.gather(self._images))
+
     def _start(self) -> None:
         self._loss = torch.zeros((), device=self.dls.device)
         self._images = 0
@@ -105,11 +121,25 @@ class BatchProgress(Telling):
 
     order = 70
 
-    def __init__(self, stage: str, report: Report, *, done: int, total: int) -> None:
+    def __init__(self, stage: str, report: Report, *, done: int, total: int, processes: int = 1) -> None:
         self.stage, self.report, self.done, self.total = stage, report, done, total
+        self.processes = processes
+
+    def before_train(self) -> None:
+        self._end = self.done + self.dls.train.images
+
+    def before_validate(self) -> None:
+        self._end = self.done + self.dls.valid.images
+
+    def after_train(self) -> None:
+        self.done = self._end
+
+    def after_validate(self) -> None:
+        self.done = self._end
 
     def after_batch(self) -> None:
-        self.done += len(self.yb[0])
+        # shares differ by a picture; the pass as a whole is counted right
+        self.done = min(self._end, self.done + len(self.yb[0]) * self.processes)
         self.tell(
             "progress", {"done": self.done, "total": self.total, "unit": "pictures", "stage": self.stage}
         )
@@ -128,11 +158,12 @@ class EpochKeeper(Telling):
         *,
         folder: Path | None,
         held: Checkpoint | None,
-        keep: Keep | None,
+        keep: Keep,
+        group: Group,
     ) -> None:
         """``held`` is the checkpoint in ``folder`` that the stage goes on from; ``keep`` writes the next ones."""
         self.stage, self.figures, self.report = stage, figures, report
-        self._folder, self._held, self._keep = folder, held, keep
+        self._folder, self._held, self._keep, self._group = folder, held, keep, group
         self._start = len(figures.rows)
         self._best = checkpoints.load_best(folder) if folder else None
         self._earlier = figures.seconds
@@ -158,8 +189,7 @@ class EpochKeeper(Telling):
             self.figures.best_epoch = len(self.figures.rows)
             self._best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
         over = is_over(self.stage, self.figures.rows)
-        if self._keep is not None:
-            self._checkpoint(self._keep, over=over)
+        self._agree_to_go_on(over=over)
         if over and len(self.figures.rows) < self.stage.epochs:
             raise CancelFitException
 
@@ -176,7 +206,20 @@ class EpochKeeper(Telling):
         *others, last = self.figures.rows
         return all(_rank(last) > _rank(row) for row in others)
 
-    def _checkpoint(self, keep: Keep, *, over: bool) -> None:
+    def _agree_to_go_on(self, *, over: bool) -> None:
+        """Write a checkpoint in the first process; where that one is stopped at it, stop all."""
+        stopped = False
+        if self._group.first:
+            try:
+                self._checkpoint(over=over)
+            except CancelFitException:
+                stopped = True
+        if self._group.any(stopped):
+            if not stopped:
+                self.learn.stopped_by = ShareDone()
+            raise CancelFitException
+
+    def _checkpoint(self, *, over: bool) -> None:
         scaler = getattr(self.learn, "scaler", None)
         moment = Moment(
             model=self.model,
@@ -187,9 +230,10 @@ class EpochKeeper(Telling):
             figures=self.figures,
             done=self.progress.done if self.progress else 0,
         )
-        folder = keep(moment)
-        facts = {"stage": self.stage.name, "epoch": len(self.figures.rows), "folder": str(folder)}
-        self.tell("checkpoint", facts)
+        folder = self._keep(moment)
+        if folder is not None:
+            facts = {"stage": self.stage.name, "epoch": len(self.figures.rows), "folder": str(folder)}
+            self.tell("checkpoint", facts)
 
 
 def is_over(stage: Stage, rows: Sequence[EpochRow]) -> bool:

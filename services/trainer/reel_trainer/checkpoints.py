@@ -7,7 +7,9 @@ random states. With one loader process on a CPU a training that goes on from it 
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +41,8 @@ class Figures(Model):
     done: int = 0
     """Pictures that passed through the network."""
     seconds: float = 0.0
+    notes: list[str] = Field(default_factory=list)
+    """What to know before the figures are believed."""
 
 
 class StageFigures(Model):
@@ -68,6 +72,8 @@ class Checkpoint(Model):
     optimizer: list[dict[str, float | bool | int]] = Field(default_factory=list)
     """By parameter: what the optimizer remembers of it besides tensors."""
     scaler: dict[str, float | int | None] = Field(default_factory=dict)
+    step: tuple[int, int] | None = None
+    """Pictures and parts of an update in this stage; None for the recipe's."""
 
 
 class Moment(NamedTuple):
@@ -83,11 +89,20 @@ class Moment(NamedTuple):
     done: int
 
 
-Keep = Callable[[Moment], Path]
-"""Writes a checkpoint and returns its folder."""
+Keep = Callable[[Moment], Path | None]
+"""Writes a checkpoint; returns the folder that is handed on, or None where none is wanted."""
 
 
-def write(folder: Path, moment: Moment, *, plan: str, stage: int, precision: str, figures: Figures) -> Path:
+def write(
+    folder: Path,
+    moment: Moment,
+    *,
+    plan: str,
+    stage: int,
+    precision: str,
+    figures: Figures,
+    step: tuple[int, int],
+) -> Path:
     """Write a checkpoint into a new folder, which appears under its name only when it is whole."""
     part = folder.with_name(f".{folder.name}.part")
     part.mkdir(parents=True)
@@ -109,9 +124,55 @@ def write(folder: Path, moment: Moment, *, plan: str, stage: int, precision: str
         loader=moment.loader,
         optimizer=others,
         scaler=moment.scaler,
+        step=step,
     )
     (part / STATE).write_text(state.model_dump_json())
     return part.rename(folder)
+
+
+class Trail:
+    """A training's newest checkpoint on local disk: where it goes on when its memory was too little.
+
+    With ``handed`` a copy of each epoch's goes into that folder, for somebody who takes it away.
+    """
+
+    def __init__(self, folder: Path, *, handed: Path | None, newest: Path | None) -> None:
+        self._folder, self._handed, self._own = folder, handed, False
+        self.newest = newest
+
+    def add(
+        self,
+        moment: Moment,
+        *,
+        hand_on: bool,
+        plan: str,
+        stage: int,
+        precision: str,
+        figures: Figures,
+        step: tuple[int, int],
+    ) -> Path | None:
+        """Write a checkpoint in place of the last one; return the one handed on, or None."""
+        if not self._own:
+            shutil.rmtree(self._folder, ignore_errors=True)  # of a training before this one
+        name = f"{stage:02}-{len(moment.figures.rows):04}"
+        written = write(
+            self._folder / name,
+            moment,
+            plan=plan,
+            stage=stage,
+            precision=precision,
+            figures=figures,
+            step=step,
+        )
+        if self._own and self.newest is not None:
+            shutil.rmtree(self.newest)
+        self.newest, self._own = written, True
+        if self._handed is None or not hand_on:
+            return None
+        part = self._handed / f".{name}.part"
+        # the same bytes under a second name: they last until both are gone
+        shutil.copytree(written, part, copy_function=os.link)
+        return part.rename(self._handed / name)
 
 
 def load(folder: Path) -> Checkpoint:

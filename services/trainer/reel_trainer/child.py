@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ import structlog
 
 from reel_shared.contracts import Model
 from reel_shared.errors import ReelError
-from reel_trainer.program import EXIT_FAILED, EXIT_STOPPED
+from reel_trainer.launch import may_be_several
+from reel_trainer.program import EXIT_STOPPED
 
 log = structlog.get_logger(__name__)
 
@@ -53,69 +56,105 @@ def follow(
     *,
     hear: Callable[[str, dict[str, Any]], None],
     look: Callable[[], object],
+    processes: int = 1,
 ) -> bool:
     """Run the child, the module ``program``, on ``spec`` to its end; False when it stopped because it was asked to.
 
+    ``processes`` are that many that work together, 0 one for each GPU.
+
     ``hear`` gets its events, ``look`` runs twice a second; either may raise. Whatever they raise stops the child
-    first (SIGTERM, then SIGKILL). A signal that ``look`` returns is sent to the child, once. Raises ChildFailed with
-    the child's reason, ReelError when it died without one.
+    first (SIGTERM, then SIGKILL). A signal that ``look`` returns is sent to the child, once; of several processes to
+    the first. Raises ChildFailed with the child's reason, ReelError when it died without one.
     """
     path, story = folder / "spec.json", folder / "child.log"
     path.write_text(spec.model_dump_json())
     with story.open("wb") as stderr:
         child = subprocess.Popen(
-            [sys.executable, "-m", program, str(path)],
+            _command(program, path, processes),
             stdout=subprocess.PIPE,
             stderr=stderr,
             env={**os.environ, **_TUNING},
             start_new_session=True,  # a Ctrl-C in the terminal is for the worker, which then stops the child
         )
     try:
-        error, asked = _listen(child, hear, look)
+        heard = _listen(child, hear, look)
         code = child.wait()
     finally:
         _stop(child)
-    if code == EXIT_FAILED and error:
-        raise ChildFailed(error)
-    if code == EXIT_STOPPED and asked:
+    if code and heard.error:
+        raise ChildFailed(heard.error)
+    if heard.asked and (code == EXIT_STOPPED or (heard.stopped and not code)):
         return False
-    if code:
+    if code or heard.stopped:
         log.error("child.died", program=program, code=code, story=_tail(story))
+        if may_be_several(processes):
+            raise ReelError(
+                "One of the processes that trained together died, and the others with it; the worker's log has the "
+                "story. The training can be resumed from its last checkpoint."
+            )
         raise ReelError(
             f"The process that did the work ended with {_meaning(code)}; the worker's log has the story."
         )
     return True
 
 
+def _command(program: str, path: Path, processes: int) -> list[str]:
+    if may_be_several(processes):
+        return [sys.executable, "-m", "reel_trainer.launch", str(processes), program, str(path)]
+    return [sys.executable, "-m", program, str(path)]
+
+
+@dataclass
+class _Heard:
+    """What a child has told; ``asked`` if a signal was sent to it, ``pid`` of the first of several processes."""
+
+    error: dict[str, Any] | None = None
+    asked: bool = False
+    stopped: bool = False
+    pid: int | None = None
+
+
 def _listen(
     child: subprocess.Popen[bytes],
     hear: Callable[[str, dict[str, Any]], None],
     look: Callable[[], object],
-) -> tuple[dict[str, Any] | None, bool]:
-    """Pass events on until the child closes its output; return its error, if it told one, and if it was signalled.
+) -> _Heard:
+    """Pass events on until the child closes its output; return what was not for ``hear``.
 
     A signal waits for the child's first event: before it listens, any signal would kill it.
     """
     lines: queue.Queue[bytes | None] = queue.Queue(_LINES)
     threading.Thread(target=_read, args=(child, lines), name="child-events", daemon=True).start()
-    error, spoken, sent = None, False, None
+    heard, spoken, sent = _Heard(), False, None
     while True:
         wish = look()
         if isinstance(wish, signal.Signals) and spoken and wish != sent:
-            sent = wish
-            child.send_signal(wish)
+            sent, heard.asked = wish, True
+            _signal(child, heard.pid, wish)
         try:
             line = lines.get(timeout=LOOK_EVERY_SECONDS)
         except queue.Empty:
             continue
         if line is None:
-            return error, sent is not None
+            return heard
         spoken, event = True, json.loads(line)
         name = event.pop("event")
         if name == "error":
-            error = event
+            heard.error = heard.error or event  # others of several fail because the first one did
+        elif name == "process":
+            heard.pid = event["pid"]
+        elif name == "stopped":
+            heard.stopped = True
         else:
             hear(name, event)
+
+
+def _signal(child: subprocess.Popen[bytes], pid: int | None, wish: signal.Signals) -> None:
+    if pid is None:
+        child.send_signal(wish)
+        return
+    with contextlib.suppress(ProcessLookupError):  # its end is heard next
+        os.kill(pid, wish)
 
 
 def _read(child: subprocess.Popen[bytes], lines: queue.Queue[bytes | None]) -> None:

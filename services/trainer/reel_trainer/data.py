@@ -20,7 +20,7 @@ from reel_networks import InputStats
 from reel_shared.contracts import Source, Variant
 from reel_shared.errors import Unprocessable
 from reel_shared.manifest import Manifest, ManifestImage, Side
-from reel_trainer.cache import PictureCache
+from reel_trainer.cache import Corner, PictureCache
 from reel_trainer.recipe import Recipe, Transforms
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -37,7 +37,7 @@ def choose_rows(manifest: Manifest, recipe: Recipe) -> Rows:
     train, valid = manifest.on(Side.TRAIN), manifest.on(Side.VALID)
     if recipe.train_on_validation:
         train = train + _held_back(manifest)
-    largest = max(recipe.stages, key=lambda stage: stage.batch_size)
+    largest = max(recipe.stages, key=lambda stage: stage.least_update)
     if not train:
         raise Unprocessable("There is no training picture; build the dataset version with other sources.")
     if not valid:
@@ -49,10 +49,10 @@ def choose_rows(manifest: Manifest, recipe: Recipe) -> Rows:
         raise Unprocessable(
             f"No training picture shows {', '.join(missing)}; add some or leave the class out."
         )
-    if len(train) < largest.batch_size:
+    if len(train) < largest.least_update:
         raise Unprocessable(
             f"There are {len(train)} training pictures, fewer than one batch of stage {largest.name} "
-            f"({largest.batch_size}); add pictures or take a recipe with smaller batches."
+            f"({largest.least_update}); add pictures or take a recipe with smaller batches."
         )
     return Rows(train, valid)
 
@@ -116,8 +116,19 @@ def augmentation(transforms: Transforms, size: int) -> Change:
     return change
 
 
+class Share(NamedTuple):
+    """Which of the processes that train together this one is, and how many there are."""
+
+    rank: int = 0
+    of: int = 1
+
+
 class PictureLoader:
-    """Batches from a cache: shuffled or balanced for training (last partial batch dropped), in order otherwise."""
+    """Batches from a cache: shuffled or balanced for training (last partial one dropped), in order otherwise.
+
+    ``batch_size`` pictures make one update of the weights. They come in ``parts``, each divided among the processes
+    that train together; sizes differ by one at most. All processes draw the same numbers, whatever their share.
+    """
 
     def __init__(
         self,
@@ -127,12 +138,15 @@ class PictureLoader:
         *,
         batch_size: int,
         device: torch.device,
+        parts: int = 1,
+        share: Share = Share(),
         rng: np.random.Generator | None = None,
         cells: Sequence[tuple[str, str]] | None = None,
         web_share: float | None = None,
     ) -> None:
         self.cache, self.labels, self.normalize = cache, labels, normalize
         self.batch_size, self.device, self.rng = batch_size, device, rng
+        self.parts, self.share = parts, share
         self.cells, self.web_share = cells, web_share
 
     @property
@@ -140,26 +154,46 @@ class PictureLoader:
         return self.rng is not None
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.cache), self.batch_size)
-        return whole if self.trains or not rest else whole + 1
+        if self.trains:
+            return len(self.cache) // self.batch_size * self.parts
+        return -(-len(self._own) // self.batch_size)
 
     @property
     def images(self) -> int:
-        """How many pictures one pass yields."""
-        return len(self) * self.batch_size if self.trains else len(self.cache)
+        """How many pictures one pass of all processes yields."""
+        return len(self.cache) // self.batch_size * self.batch_size if self.trains else len(self.cache)
 
     def __iter__(self) -> Iterator[Batch]:
+        return self._training(self.rng) if self.rng is not None else self._judging()
+
+    def _training(self, rng: np.random.Generator) -> Iterator[Batch]:
         order = self._order()
-        for number in range(len(self)):
-            indices = order[number * self.batch_size : (number + 1) * self.batch_size]
-            squares = torch.from_numpy(self.cache.squares(indices.tolist(), self.rng))
-            labels = torch.from_numpy(self.labels[indices])
-            x = squares.to(self.device, non_blocking=True)
-            yield self.normalize(x), labels.to(self.device, non_blocking=True)
+        for start in range(0, self.images, self.batch_size):
+            shares = np.array_split(order[start : start + self.batch_size], self.parts * self.share.of)
+            for part in range(self.parts):
+                for rank, indices in enumerate(shares[part * self.share.of : (part + 1) * self.share.of]):
+                    corners = self.cache.corners(indices.tolist(), rng)
+                    if rank == self.share.rank:
+                        own = self._batch(indices, corners)
+                yield own
+
+    def _judging(self) -> Iterator[Batch]:
+        for start in range(0, len(self._own), self.batch_size):
+            indices = self._own[start : start + self.batch_size]
+            yield self._batch(indices, self.cache.corners(indices.tolist()))
+
+    @property
+    def _own(self) -> npt.NDArray[np.int64]:
+        return np.array_split(np.arange(len(self.cache)), self.share.of)[self.share.rank]
+
+    def _batch(self, indices: npt.NDArray[np.int64], corners: list[Corner]) -> Batch:
+        squares = torch.from_numpy(self.cache.cut(indices.tolist(), corners))
+        labels = torch.from_numpy(self.labels[indices])
+        x = squares.to(self.device, non_blocking=True)
+        return self.normalize(x), labels.to(self.device, non_blocking=True)
 
     def _order(self) -> npt.NDArray[np.int64]:
-        if self.rng is None:
-            return np.arange(len(self.cache))
+        assert self.rng is not None
         if self.cells is None:
             return self.rng.permutation(len(self.cache))
         return balanced_order(self.cells, self.rng, web_share=self.web_share)

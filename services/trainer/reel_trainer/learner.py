@@ -1,16 +1,15 @@
-"""One stage of training on a fastai Learner, the network it starts from, and its precision; called by ``training``."""
+"""One stage of training on a fastai Learner, and the network it starts from; called by ``training``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import fastai.callback.schedule  # noqa: F401 - gives Learner its fit_one_cycle
 import numpy as np
 import torch
 from fastai.callback.core import Callback, TrainEvalCallback
-from fastai.callback.fp16 import MixedPrecision
 from fastai.learner import Learner
 from torch import nn
 
@@ -25,12 +24,12 @@ from reel_networks import (
 )
 from reel_shared.errors import Unavailable, Unprocessable
 from reel_shared.manifest import ManifestImage
-from reel_trainer.callbacks import CpuBf16, DivergedError, FrozenBody
+from reel_trainer.callbacks import DivergedError, FrozenBody
 from reel_trainer.data import Loaders, PictureLoader
 from reel_trainer.evaluation import Floats
+from reel_trainer.precision import Precision, precision_callbacks
 from reel_trainer.recipe import Recipe, Stage
-
-Precision = Literal["fp32", "fp16", "bf16"]
+from reel_trainer.steps import Together
 
 
 class Network(NamedTuple):
@@ -52,15 +51,6 @@ def prepare_network(architecture: str, classes: int, weights: str | Path) -> Net
         raise Unprocessable(f"Training cannot start: {error}.") from error
 
 
-def effective_precision(recipe: Recipe, device: torch.device) -> Precision:
-    """Return what will really be used. Raises Unprocessable for what this device cannot do."""
-    if recipe.precision == "auto":
-        return "fp16" if device.type == "cuda" else "fp32"
-    if recipe.precision == "fp16" and device.type != "cuda":
-        raise Unprocessable("fp16 training needs a GPU; ask for auto, bf16 or fp32.")
-    return recipe.precision
-
-
 def run_stage(
     model: nn.Sequential,
     recipe: Recipe,
@@ -69,11 +59,13 @@ def run_stage(
     precision: Precision,
     callbacks: Sequence[Callback],
     *,
+    together: Together,
     start_epoch: int = 0,
 ) -> None:
     """Train ``model`` in place through one stage: one cycle, with rates rising from early body to head.
 
-    ``start_epoch`` epochs are behind it already: the cycle goes on where they end.
+    ``loaders`` give the parts of ``together``'s step. ``start_epoch`` epochs are behind it already: the cycle goes on
+    where they end.
 
     Raises Unprocessable when the loss diverges, and what a report raised to stop it.
     """
@@ -85,7 +77,12 @@ def run_stage(
         wd=recipe.weight_decay,
         train_bn=stage.train_bn,
         default_cbs=False,
-        cbs=[TrainEvalCallback(), *_precision_callbacks(precision, loaders.device), *callbacks],
+        cbs=[
+            TrainEvalCallback(),
+            *precision_callbacks(precision, loaders.device),
+            *([together] if together.needed else []),
+            *callbacks,
+        ],
     )
     # A gradient left from an unfrozen stage, even one of zeros, would let weight decay wear a frozen body away.
     model.zero_grad(set_to_none=True)
@@ -114,12 +111,6 @@ def run_stage(
     stopped: Exception | None = getattr(learner, "stopped_by", None)
     if stopped is not None:
         raise stopped
-
-
-def _precision_callbacks(precision: Precision, device: torch.device) -> list[Callback]:
-    if precision == "fp32":
-        return []
-    return [MixedPrecision(amp_mode=precision)] if device.type == "cuda" else [CpuBf16()]
 
 
 def predict(model: nn.Module, loader: PictureLoader) -> Floats:

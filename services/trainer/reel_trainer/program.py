@@ -1,7 +1,8 @@
 """What every child process of the trainer has in common: events on standard output, and how it stops.
 
 A program reads one JSON file and says on standard output how far it is, one JSON object a line. It knows no
-database, no storage and no queue, and dies with its parent. Started by ``child``.
+database, no storage and no queue, and dies with its parent. Started by ``child``, or in several processes by torchrun:
+then the first of them speaks, and the others tell nothing but errors.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from pydantic import ValidationError
 from reel_shared.contracts import Model
 from reel_shared.errors import ReelError, Unprocessable
 
+RUN_ID = "TORCHELASTIC_RUN_ID"
+"""In the environment of what torchrun starts."""
 EXIT_FAILED = 3
 EXIT_STOPPED = 143
 PROGRESS_EVERY_SECONDS = 0.25
@@ -36,8 +39,9 @@ class Stopped(Exception):
 class Events:
     """One JSON object a line; progress is thinned out, and every line is a point where a training may stop."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, muted: bool = False) -> None:
         self.stopped = False
+        self.muted = muted
         self.stops_at_checkpoint = False
         self._stream = stream
         self._told = 0.0
@@ -50,7 +54,8 @@ class Events:
             if now - self._told < PROGRESS_EVERY_SECONDS and data["done"] < data["total"]:
                 return
             self._told = now
-        self.write(event, data)
+        if not self.muted:
+            self.write(event, data)
         if event == "checkpoint" and self.stops_at_checkpoint:
             raise Stopped
 
@@ -61,14 +66,21 @@ class Events:
 
 def run_program(arguments: list[str], spec: type[SpecT], work: Callable[[SpecT, Report], None]) -> int:
     """Do ``work`` on the file named; 0, EXIT_FAILED after one ``error`` line, or EXIT_STOPPED."""
-    _die_with_parent()
-    events = Events(_claim_stdout())
+    die_with_parent()
+    several = RUN_ID in os.environ
+    events = Events(_claim_stdout(), muted=several and os.environ["RANK"] != "0")
     signal.signal(signal.SIGTERM, _setter(events, "stopped"))
     signal.signal(signal.SIGUSR1, _setter(events, "stops_at_checkpoint"))
+    if several and not events.muted:
+        events.write("process", {"pid": os.getpid()})
     try:
         work(_read(spec, Path(arguments[0])), events)
     except Stopped:
-        return EXIT_STOPPED
+        if not several:
+            return EXIT_STOPPED
+        if not events.muted:
+            events.write("stopped", {})
+        return 0  # torchrun takes any other code for a failure
     except ReelError as error:
         facts = {"code": error.code, "status": error.status, "retryable": error.retryable}
         events.write("error", {**facts, "detail": error.detail})
@@ -103,7 +115,8 @@ def _setter(events: Events, name: str) -> Callable[[int, Any], None]:
     return stop
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Let the system kill this process when the one that started it ends, however that ends."""
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the request was made

@@ -17,6 +17,9 @@ from reel_shared.errors import NotFound, Unprocessable
 PUBLIC_WEIGHTS = ("none", "package", "torchvision")
 """Sources of weights that need no file in the bucket."""
 
+SMALLEST_BATCH = 2
+"""Batch normalisation in training needs more than one picture."""
+
 Rate = Annotated[float, Field(gt=0, le=10)]
 Architecture = Literal[
     "resnet18", "resnet34", "resnet50", "resnet101", "resnext50", "densenet121", "efficientnet_lite0"
@@ -49,7 +52,10 @@ class OneCycle(Model):
 class Stage(Model):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")
     size: int = Field(ge=32, le=1024, description="side of the square picture, pixels")
-    batch_size: int = Field(ge=2, le=4096)
+    batch_size: Annotated[int, Field(ge=2, le=4096)] | Literal["auto"] = Field(
+        description="pictures at a time; auto: the largest power of two that fits into memory"
+    )
+    accumulate: int = Field(default=1, ge=1, le=1024, description="batches to one update of the weights")
     frozen: bool = Field(description="train the head only")
     train_bn: bool = Field(default=True, description="let a frozen body adapt its batch normalisation")
     epochs: int = Field(ge=1, le=1000)
@@ -61,6 +67,11 @@ class Stage(Model):
     patience: int | None = Field(
         default=None, ge=1, le=1000, description="end the stage after so many epochs without a better one"
     )
+
+    @property
+    def least_update(self) -> int:
+        """How many pictures make one update of the weights; with ``auto`` the fewest that it may come to."""
+        return self.accumulate * (SMALLEST_BATCH if self.batch_size == "auto" else self.batch_size)
 
     @field_validator("lr_max")
     @classmethod
@@ -81,7 +92,8 @@ class Recipe(Model):
     transforms: Transforms = Transforms()
     one_cycle: OneCycle = OneCycle()
     precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
-        default="auto", description="auto: fp16 on a GPU, fp32 on a CPU"
+        default="auto",
+        description="auto: fp16 on a GPU; bf16 on a CPU that has it, unless convolutions are depthwise; else fp32",
     )
     weight_decay: float = Field(default=0.01, ge=0, le=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)

@@ -53,20 +53,27 @@ def run(spec: Spec, report: Report) -> None:
     import torch
 
     from reel_trainer.batches import Places
-    from reel_trainer.export import Identity, export
-    from reel_trainer.reporting import report_training
+    from reel_trainer.group import ShareDone, join
     from reel_trainer.training import Keeping, train_model
 
-    torch.set_num_threads(spec.threads or usable_cores())
-    trained = train_model(
-        manifest,
-        spec.recipe,
-        Places(spec.pictures, spec.scratch),
-        weights=spec.weights,
-        seed=spec.seed,
-        report=report,
-        keeping=Keeping(spec.checkpoints, _plan(spec), spec.resume) if spec.checkpoints else None,
-    )
+    group = join()
+    torch.set_num_threads(spec.threads or max(1, usable_cores() // group.size))
+    try:
+        trained = train_model(
+            manifest,
+            spec.recipe,
+            Places(spec.pictures, spec.scratch),
+            weights=spec.weights,
+            seed=spec.seed,
+            report=report,
+            keeping=Keeping(spec.checkpoints, _plan(spec), spec.resume) if spec.checkpoints else None,
+            group=group,
+        )
+    except ShareDone:
+        return
+    from reel_trainer.export import Identity, export
+    from reel_trainer.reporting import report_training
+
     who = Identity(
         spec.model_id,
         spec.dataset_version_id,

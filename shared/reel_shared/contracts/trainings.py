@@ -68,7 +68,10 @@ class Metrics(Finite):
 class StageResult(Model):
     name: str
     size: int
-    batch_size: int
+    batch_size: int = Field(
+        description="pictures at a time: what auto found, or what was left after memory ran out"
+    )
+    accumulate: int = Field(default=1, description="batches to one update of the weights")
     epochs: int
     frozen: bool
     accuracy: float

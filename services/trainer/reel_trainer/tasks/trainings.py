@@ -32,6 +32,7 @@ from reel_shared.model_card import (
     load_model_card,
 )
 from reel_shared.runner import Context, task
+from reel_shared.settings import settings
 from reel_shared.storage import storage
 from reel_trainer import catalogue
 from reel_trainer.child import follow
@@ -63,7 +64,9 @@ def train_model(context: Context, request: TrainModelRequest) -> Outcome:
     # The child says nothing while it imports torch.
     context.progress(0, unit="pictures", message="starting the training")
     look = checkpointing.attentive_to_stop(context)
-    if not follow("reel_trainer.run", spec, context.scratch, hear=_hearing(context), look=look):
+    processes = settings().trainer.processes
+    hear = _hearing(context)
+    if not follow("reel_trainer.run", spec, context.scratch, hear=hear, look=look, processes=processes):
         raise Canceled  # it was asked to stop after an epoch, whose checkpoint is kept
     card = load_model_card(spec.out)
     said = json.loads((spec.out / RESULT).read_text())
