@@ -224,6 +224,10 @@ class Client(Calls):
         """Return the new job that goes on with a failed or stopped training."""
         return self.post(f"/v1/trainings/{job_id}/resume", json={})
 
+    def extend_training(self, job_id: str, **fields: Any) -> JsonObject:
+        """Return the new job that trains a finished model further; ``fields`` are those of the endpoint's body."""
+        return self.post(f"/v1/trainings/{job_id}/extend", json=fields)
+
     # --- pictures, models, files --------------------------------------------------------------------------
 
     def predict(self, picture: bytes, *, model: str = "active", top_k: int = 3) -> JsonObject:

@@ -1,4 +1,4 @@
-"""``reel trainings``: stop a training and go on with one that was stopped or failed."""
+"""``reel trainings``: stop a training, go on with one that was stopped or failed, train a finished model further."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reelsight.commands.connected import connected
 from reelsight.commands.following import announce, follow
 from reelsight.commands.training import show_result
 
-trainings = typer.Typer(help="Stop and resume trainings.", no_args_is_help=True)
+trainings = typer.Typer(help="Stop, resume and extend trainings.", no_args_is_help=True)
 JobId = Annotated[str, typer.Argument(help="The training's job, such as job_01a2….")]
 
 
@@ -45,6 +45,29 @@ def resume(
 ) -> None:
     """Go on with a failed or stopped training from its last checkpoint, as a new job."""
     jobs = {"training": client.resume_training(job_id)}
+    if detach:
+        announce(jobs, as_json=as_json)
+        return
+    show_result(follow(client, jobs)["training"]["result"], as_json=as_json)
+
+
+@trainings.command()
+@connected
+def extend(
+    client: Client,
+    job_id: JobId,
+    recipe: Annotated[str | None, typer.Option(help="Unless said, the recipe it was trained by.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Another dataset version with the same classes.")
+    ] = None,
+    activate: Annotated[bool, typer.Option("--activate", help="Serve the model when it is done.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the job.")] = False,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Train a finished training's model further; the result is a new model."""
+    wishes = {"recipe": recipe, "dataset_version_id": version}
+    fields = {name: value for name, value in wishes.items() if value is not None}
+    jobs = {"training": client.extend_training(job_id, **fields, activate=activate)}
     if detach:
         announce(jobs, as_json=as_json)
         return

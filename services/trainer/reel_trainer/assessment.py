@@ -41,13 +41,22 @@ class About(Finite):
 
 
 def assess(
-    answers: AllAnswers, metrics: dict[str, Metrics], classes: list[str], recipe: Recipe, about: About
+    answers: AllAnswers,
+    metrics: dict[str, Metrics],
+    classes: list[str],
+    recipe: Recipe,
+    about: About,
+    *,
+    held_out: bool = True,
 ) -> Evaluation:
-    """Return everything that the answers tell, with one row a picture."""
+    """Return everything that the answers tell, with one row a picture.
+
+    ``held_out`` is false when the weights that training started from knew validation pictures.
+    """
     valid, probes = answers.valid, answers.probes
     groups = [group_of(row) for row in valid.rows]
     truth = labels(valid.rows, classes)
-    held_out = not recipe.train_on_validation
+    held_out = held_out and not recipe.train_on_validation
     fitted = fit(valid.logits, truth, groups, held_out=held_out)
     crossed = log_probabilities(valid.logits, fitted.each)
     pictures = _pictures(valid, classes, fitted) + _pictures(probes, classes, fitted)

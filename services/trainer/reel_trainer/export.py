@@ -42,6 +42,8 @@ class Identity(NamedTuple):
     """As it is stored; an older format's is not that of the manifest in memory."""
     certified: bool = True
     certificate_sha256: str | None = None
+    held_out: bool = True
+    """False when the weights that training started from know validation pictures."""
     notes: tuple[str, ...] = ()
 
 
@@ -85,7 +87,14 @@ def export(
         created_at=datetime.now(UTC),
         attention=trained.attention,
     )
-    judged = assess(trained.answers, trained.metrics, manifest.classes, recipe, about)
+    judged = assess(
+        trained.answers,
+        trained.metrics,
+        manifest.classes,
+        recipe,
+        about,
+        held_out=identity_of.held_out,
+    )
     (directory / EVALUATION).write_text(judged.model_dump_json())
     card = ModelCard(
         id=identity_of.model_id,
@@ -106,7 +115,7 @@ def export(
         notes=about.notes,
         precision=trained.precision,
         metrics=trained.metrics,
-        held_out=not recipe.train_on_validation,
+        held_out=judged.held_out,
         graph_difference=difference,
         software=software("reel-trainer"),
         files={name: facts_of(directory / name) for name in (WEIGHTS, GRAPH, EVALUATION)},

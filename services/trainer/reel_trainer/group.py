@@ -97,10 +97,18 @@ class Group:
         held: list[Any] = [None]
         self._exchange(lambda: None)
         if self.first:
-            held = [make()]
+            try:
+                held = [(True, make())]
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise  # it ends this process, and torchrun the others
+                held = [(False, None)]
         self._guarded(lambda: dist.broadcast_object_list(held, src=0, group=self._patient))
-        made: T = held[0]
-        return made
+        enough, made = held[0]
+        if not enough:
+            raise PeerShortOfMemory
+        result: T = made
+        return result
 
     def tell_short_of_memory(self) -> None:
         """Answer the others' next exchange with the news that memory was too little here."""

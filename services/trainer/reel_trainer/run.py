@@ -35,6 +35,8 @@ class Spec(Model):
     model_id: str
     dataset_version_id: str
     weights_name: str = ""
+    already_learnt: int = 0
+    """How many validation pictures the weights have learnt before."""
     certificate: Path | None = None
     """The stored leak certificate; None for versions from before it was stored."""
     allow_uncertified: bool = False
@@ -81,7 +83,8 @@ def run(spec: Spec, report: Report) -> None:
         manifest_sha256=spec.manifest_sha256,
         certified=proof.certified,
         certificate_sha256=proof.file_sha256,
-        notes=(*proof.notes, *trained.notes),
+        held_out=not spec.already_learnt,
+        notes=(*proof.notes, *_learnt_before(spec), *trained.notes),
     )
     card = export(trained, spec.out, manifest=manifest, recipe=spec.recipe, identity_of=who)
     notes = report_training(trained, card, spec.out, split=proof.split, seed=spec.seed)
@@ -98,6 +101,15 @@ def run(spec: Spec, report: Report) -> None:
         "seconds": trained.seconds,
     }
     (spec.out / RESULT).write_text(json.dumps(result))
+
+
+def _learnt_before(spec: Spec) -> list[str]:
+    if not spec.already_learnt:
+        return []
+    return [
+        f"{spec.already_learnt} validation pictures, or others of their scenes, were learnt before by "
+        f"{spec.weights_name} or a model that it extends; the metrics flatter it."
+    ]
 
 
 def _plan(spec: Spec) -> str:

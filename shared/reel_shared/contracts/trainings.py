@@ -17,7 +17,8 @@ class TrainModelRequest(Model):
     )
     weights: str = Field(
         default="recipe",
-        description="recipe | none | package | torchvision | a key of a safetensors file in the bucket",
+        description="recipe | none | package | torchvision | model:<id>, body and head of a model of ours | a key of a "
+        "safetensors file in the bucket",
     )
     seed: int = 42
     activate: bool = Field(

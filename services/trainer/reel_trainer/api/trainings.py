@@ -17,11 +17,12 @@ from reel_shared.contracts import (
 )
 from reel_shared.db.engine import reading, transaction
 from reel_shared.errors import Conflict, NotFound
+from reel_shared.security import Principal
 from reel_shared.web.accepted import Submission, accepted, submit_job
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.envelope import envelope
 from reel_shared.web.schemas import JobView, Page
-from reel_trainer import catalogue
+from reel_trainer import catalogue, extending
 from reel_trainer.recipe import load_recipe, recipe_names
 from reel_trainer.views import (
     RecipeView,
@@ -38,13 +39,18 @@ class NewTraining(TrainModelRequest, Submission):
 @router.post("/v1/trainings", status_code=202, response_model=JobView, tags=["models"])
 def create_training(body: NewTraining, principal: Submitter, request: Request) -> Response:
     """Train a model on a dataset version by a recipe."""
-    load_recipe(body.recipe)
+    return _submit(body, principal, request)
+
+
+def _submit(body: NewTraining, principal: Principal, request: Request) -> Response:
+    recipe = load_recipe(body.recipe)
 
     def check(session: Session) -> None:
         if body.resume_from is not None:
             catalogue.resumable(session, body.resume_from)
         version = catalogue.version(session, body.dataset_version_id)
         catalogue.trainable(version, allow_uncertified=body.allow_uncertified)
+        extending.origin(session, body, recipe)
 
     return submit_job(TRAIN_MODEL, body, principal, request, check=check)
 
@@ -81,13 +87,33 @@ def resume_training(job_id: str, body: ResumeTraining, principal: Submitter, req
     with reading() as session:
         old = dict(catalogue.training(session, job_id).request)
     again = NewTraining.model_validate({**old, "resume_from": job_id, "metadata": body.metadata})
+    return _submit(again, principal, request)
 
-    def check(session: Session) -> None:
-        catalogue.resumable(session, job_id)
-        version = catalogue.version(session, again.dataset_version_id)
-        catalogue.trainable(version, allow_uncertified=again.allow_uncertified)
 
-    return submit_job(TRAIN_MODEL, again, principal, request, check=check)
+class ExtendTraining(Submission):
+    """The body of `POST /v1/trainings/{job_id}/extend`; what is not said is as in the training that is extended."""
+
+    recipe: str | None = None
+    dataset_version_id: str | None = None
+    seed: int | None = None
+    activate: bool = False
+    allow_uncertified: bool | None = None
+
+
+@router.post("/v1/trainings/{job_id}/extend", status_code=202, response_model=JobView, tags=["models"])
+def extend_training(job_id: str, body: ExtendTraining, principal: Submitter, request: Request) -> Response:
+    """Train a finished training's model further, body and head, as a new job that makes a new model."""
+    with reading() as session:
+        old = dict(catalogue.training(session, job_id).request)
+        model_id = extending.finished(session, job_id).id
+    wishes = body.model_dump(exclude_none=True)
+    return _submit(
+        NewTraining.model_validate(
+            {**old, **wishes, "weights": f"{extending.PREFIX}{model_id}", "resume_from": None}
+        ),
+        principal,
+        request,
+    )
 
 
 @router.get("/v1/trainings/{job_id}/checkpoint", response_model=TrainingCheckpoint, tags=["models"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -34,7 +34,7 @@ from reel_shared.model_card import (
 from reel_shared.runner import Context, task
 from reel_shared.settings import settings
 from reel_shared.storage import storage
-from reel_trainer import catalogue
+from reel_trainer import catalogue, extending
 from reel_trainer.child import follow
 from reel_trainer.recipe import PUBLIC_WEIGHTS, Recipe, load_recipe
 from reel_trainer.run import RESULT, Spec
@@ -107,15 +107,16 @@ def _prepare(context: Context, request: TrainModelRequest, recipe: Recipe) -> Sp
     for folder in folders.values():
         folder.mkdir()
     manifest = bring_manifest(version, here / "manifest.json")
+    start = _start(request, recipe, manifest, here)
     bring_pictures(context, _wanted(manifest, recipe), folders["pictures"])
-    wish = recipe.weights if request.weights == "recipe" else request.weights
     return Spec(
         manifest=here / "manifest.json",
         manifest_sha256=version.manifest_sha256,
         pictures=folders["pictures"],
         recipe=recipe,
-        weights=_weights(wish, here),
-        weights_name=wish,
+        weights=start.weights,
+        weights_name=start.name,
+        already_learnt=start.already_learnt,
         certificate=bring_certificate(version, here / "certificate.json"),
         allow_uncertified=request.allow_uncertified,
         seed=request.seed,
@@ -138,11 +139,31 @@ def _wanted(manifest: Manifest, recipe: Recipe) -> list[ManifestImage]:
     ]
 
 
-def _weights(wish: str, folder: Path) -> str:
+class _Start(NamedTuple):
+    """Weights as a public source or a file here, what they are called, and how much validation they have learnt."""
+
+    weights: str
+    name: str
+    already_learnt: int = 0
+
+
+def _start(request: TrainModelRequest, recipe: Recipe, manifest: Manifest, folder: Path) -> _Start:
     """Return a public source as it is, and anything else as a file fetched from storage; never a local path."""
+    wish = recipe.weights if request.weights == "recipe" else request.weights
     if wish in PUBLIC_WEIGHTS:
-        return wish
-    return str(storage().get_file(wish, folder / "start.safetensors", max_bytes=WEIGHTS_BYTES))
+        return _Start(wish, wish)
+    path = folder / "start.safetensors"
+    model = transact(lambda session: extending.origin(session, request, recipe))
+    if model is None:
+        storage().get_file(wish, path, max_bytes=WEIGHTS_BYTES)
+        return _Start(str(path), wish)
+    file = extending.weights_of(model)
+    storage().get_file(file.key, path, sha256=file.sha256)
+    lessons = transact(lambda session: extending.lessons(session, model))
+    earlier = [
+        (bring_manifest(lesson.version, folder / "earlier.json"), lesson.validation_too) for lesson in lessons
+    ]
+    return _Start(str(path), f"{extending.PREFIX}{model.id}", extending.already_learnt(manifest, earlier))
 
 
 def _made(folder: Path) -> list[str]:
