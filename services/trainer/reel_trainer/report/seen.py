@@ -35,7 +35,7 @@ LARGE = 176
 
 @dataclass(frozen=True)
 class Mistake:
-    """A picture with a high loss. Heats are data URIs, empty without heat; one where the answer is right."""
+    """A picture with a high loss. Heats are data URIs, empty where a map is flat; one where the answer is right."""
 
     picture: EvaluatedPicture
     shown: str
@@ -81,7 +81,7 @@ def _explained(
     for place, picture in enumerate(chosen):
         square = gallery.square(picture.id)
         drawn = [
-            gallery.draw(_under_heat(square, heat[place]), side=LARGE) if heat[place].any() else ""
+            gallery.draw(_under_heat(square, heat[place]), side=LARGE) if np.ptp(heat[place]) > 0 else ""
             for heat in ([said] if picture.right else [said, true])
         ]
         shown = gallery.draw(square, side=LARGE)
