@@ -73,7 +73,7 @@ def judge(shapes, manifest, recipe, tmp_path):
         batches = Batches(
             of.classes, followed, Places(shapes.folder, tmp_path), rows, stats, CPU, 1, lambda message: None
         )
-        return followed, ask(model, batches, of, batches.loaders(followed.stages[0], 0).valid)
+        return followed, ask(model, batches, of, batches.valid(followed.stages[0]))
 
     return do
 
