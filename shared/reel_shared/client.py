@@ -228,6 +228,10 @@ class Client(Calls):
         """Return the new job that trains a finished model further; ``fields`` are those of the endpoint's body."""
         return self.post(f"/v1/trainings/{job_id}/extend", json=fields)
 
+    def training_metrics(self, job_id: str) -> JsonObject:
+        """Return what a training has told so far: loss by batch, a row an epoch, speed, time left, memory."""
+        return self.get(f"/v1/trainings/{job_id}/metrics")
+
     # --- pictures, models, files --------------------------------------------------------------------------
 
     def predict(self, picture: bytes, *, model: str = "active", top_k: int = 3) -> JsonObject:

@@ -173,10 +173,10 @@ def progress(
     )
 
 
-def metric(session: Session, lease: Lease, data: dict[str, Any]) -> None:
-    """Append a row of figures, such as one epoch, to the job's events."""
+def metric(session: Session, lease: Lease, data: dict[str, Any], *, type: str = "metric") -> None:
+    """Append figures to the job's events: a row, such as one epoch, or those of another type of event."""
     _update(session, lease, version=Job.version + 1)
-    session.add(JobEvent(job_id=lease.job_id, type="metric", data=data))
+    session.add(JobEvent(job_id=lease.job_id, type=type, data=data))
 
 
 def succeed(session: Session, lease: Lease, outcome: Outcome) -> State:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import structlog
 from celery.signals import worker_shutting_down
+from sqlalchemy.orm import Session
 
 from reel_shared import jobs, outbox  # noqa: F401  its listener sends the jobs that follow
 from reel_shared.celery_app import celery_app
@@ -108,7 +109,18 @@ class Context:
 
     def metric(self, **data: Any) -> None:
         """Append a row of figures to the job's events."""
-        transact(lambda session: jobs.metric(session, self.lease, data))
+        self.note("metric", data)
+
+    def note(
+        self, type: str, data: dict[str, Any], *, write: Callable[[Session], None] = lambda session: None
+    ) -> None:
+        """Append an event of a type to the job's, and ``write`` what belongs to it in the same transaction."""
+
+        def both(session: Session) -> None:
+            jobs.metric(session, self.lease, data, type=type)  # under the fencing token, so it comes first
+            write(session)
+
+        transact(both)
         self.check()
 
     def beat(self) -> None:

@@ -51,6 +51,12 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=None if not sys.stdout.isatty() else 2) + "\n")
 
 
+def print_line(value: Any) -> None:
+    """Print one JSON object on a line of its own, at once."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
 def client(*, url: str, token: str, data: Path) -> Client:
     """Return a client of the platform named by ``url`` and ``token``, or of the one `reel up` runs on ``data``.
 

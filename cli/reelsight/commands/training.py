@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from reel_shared.client import Client
-from reel_shared.contracts import JsonObject, TrainModelRequest
+from reel_shared.contracts import JsonObject, Recipe, TrainModelRequest
+from reel_shared.errors import ReelError
+from reel_trainer.recipe import parse_recipe
 from reelsight.commands import console
 from reelsight.commands.connected import FieldsOption, connected, request_of
 from reelsight.commands.following import announce, follow
@@ -19,6 +22,9 @@ def train(
     client: Client,
     version: Annotated[str, typer.Argument(help="A dataset version's id, such as dsv_01a2….")],
     recipe: Annotated[str, typer.Option(help="article, article-final, demo or quick.")] = "article",
+    recipe_file: Annotated[
+        Path | None, typer.Option(help="A recipe of your own, as YAML, in place of one that ships.")
+    ] = None,
     weights: Annotated[str, typer.Option(help="Where to start: those of the recipe unless said.")] = "recipe",
     seed: Annotated[int, typer.Option(help="Of the training.")] = 42,
     activate: Annotated[
@@ -31,16 +37,26 @@ def train(
     """Train a model; Ctrl-C leaves the training running."""
     fields = {
         "dataset_version_id": version,
-        "recipe": recipe,
+        "recipe": recipe if recipe_file is None else read_recipe(recipe_file),
         "weights": weights,
         "seed": seed,
         "activate": activate,
     }
-    jobs = {recipe: client.train_model(request_of(TrainModelRequest, fields, extra))}
+    jobs = {"training": client.train_model(request_of(TrainModelRequest, fields, extra))}
     if detach:
         announce(jobs, as_json=as_json)
         return
-    show_result(follow(client, jobs)[recipe]["result"], as_json=as_json)
+    show_result(follow(client, jobs)["training"]["result"], as_json=as_json)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe's file; ends the command with the first thing that is wrong with it."""
+    try:
+        return parse_recipe(path.read_text())
+    except ReelError as error:
+        console.fail(f"{path}: {error.detail}", code=console.EXIT_USAGE)
+    except (OSError, UnicodeDecodeError) as error:
+        console.fail(f"{path} cannot be read: {error}", code=console.EXIT_USAGE)
 
 
 def show_result(result: JsonObject, *, as_json: bool) -> None:

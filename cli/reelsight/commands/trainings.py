@@ -1,4 +1,4 @@
-"""``reel trainings``: stop a training, go on with one that was stopped or failed, train a finished model further."""
+"""``reel trainings``: watch a training, stop it, go on with one that was stopped or failed, train a model further."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from reelsight.commands import console
 from reelsight.commands.connected import connected
 from reelsight.commands.following import announce, follow
 from reelsight.commands.training import show_result
+from reelsight.commands.watching import watch_lines, watch_screen
 
-trainings = typer.Typer(help="Stop, resume and extend trainings.", no_args_is_help=True)
+trainings = typer.Typer(help="Watch, stop, resume and extend trainings.", no_args_is_help=True)
 JobId = Annotated[str, typer.Argument(help="The training's job, such as job_01a2….")]
 
 
@@ -72,3 +73,13 @@ def extend(
         announce(jobs, as_json=as_json)
         return
     show_result(follow(client, jobs)["training"]["result"], as_json=as_json)
+
+
+@trainings.command()
+@connected
+def watch(client: Client, job_id: JobId, as_json: console.JsonOption = False) -> None:
+    """Draw a training's losses, accuracy, rates and time left; JSON lines when piped. Ctrl-C leaves it running."""
+    look = watch_lines if console.wants_json(as_json) else watch_screen
+    job = look(client, job_id)
+    if job["state"] != "succeeded":
+        console.fail(f"{job_id} {job['state']}. {(job['error'] or {}).get('detail', '')}".strip())

@@ -15,11 +15,12 @@ from reel_shared.manifest import ManifestImage
 from reel_trainer import checkpoints
 from reel_trainer.checkpoints import Checkpoint, Keep, Moment, StageFigures
 from reel_trainer.evaluation import slices
+from reel_trainer.footprint import memory_used
 from reel_trainer.group import Group, ShareDone
 from reel_trainer.recipe import Stage
 
 Report = Callable[[str, dict[str, Any]], None]
-"""Hears ("progress" | "epoch" | "checkpoint" | "stage", data); raising from it stops the training."""
+"""Hears ("progress" | "curve" | "epoch" | "checkpoint" | "stage", data); raising from it stops the training."""
 EpochRow = dict[str, float | str]
 
 
@@ -37,7 +38,7 @@ class Telling(Callback):  # type: ignore[misc]
 
 
 class EpochRows(Telling):
-    """Collects one row per epoch: losses, accuracy overall and per source, learning rate, pictures per second."""
+    """Collects one row per epoch: losses, accuracy overall and per source, rates, speed, time and memory."""
 
     order = 60
     _images: int
@@ -90,7 +91,10 @@ class EpochRows(Telling):
             "valid_loss": float(self._loss) / self._images,
             "accuracy": float(right.mean()),
             "lr": float(self.opt.hypers[-1]["lr"]),
+            "momentum": float(self.opt.hypers[-1]["mom"]),
             "images_per_second": self._rate,
+            "seconds": time.perf_counter() - self._began,
+            **memory_used(self.dls.device),
         }
         row |= {
             f"accuracy_{name}": float(right[part].mean())

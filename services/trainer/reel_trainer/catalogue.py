@@ -26,6 +26,7 @@ from reel_shared.db.models import (
     SplitPin,
     Takedown,
     TrainedModel,
+    TrainingMetrics,
     TrainingState,
 )
 from reel_shared.errors import Conflict, NotFound, Unprocessable
@@ -152,6 +153,12 @@ def resumable(session: Session, job_id: str) -> TrainingCheckpoint:
             f"Training {job_id} left no checkpoint; start it anew with POST /v1/jobs/{job_id}/replay."
         )
     return found
+
+
+def training_metrics(session: Session, job_id: str) -> Sequence[TrainingMetrics]:
+    """Return what a training has told of its stages, in their order; none before its first batch."""
+    query = sa.select(TrainingMetrics).filter_by(job_id=job_id).order_by(TrainingMetrics.number)
+    return session.scalars(query).all()
 
 
 def wish_stop(session: Session, job_id: str) -> None:

@@ -22,8 +22,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from reel_shared.contracts import Model, StageResult
+from reel_shared.contracts import CurvePoint, Model, StageResult
 from reel_shared.errors import Corrupt
+from reel_trainer.curves import Curve
 
 STATE = "checkpoint.json"
 WEIGHTS = "weights.safetensors"
@@ -38,6 +39,8 @@ class Figures(Model):
     """Of finished stages."""
     epochs: list[dict[str, Any]] = Field(default_factory=list)
     """Rows of finished stages."""
+    curve: dict[str, list[CurvePoint]] = Field(default_factory=dict)
+    """Of finished stages, by name."""
     done: int = 0
     """Pictures that passed through the network."""
     seconds: float = 0.0
@@ -49,6 +52,7 @@ class StageFigures(Model):
     """What the stage under way has told so far."""
 
     rows: list[dict[str, Any]] = Field(default_factory=list)
+    curve: Curve = Field(default_factory=Curve)
     seconds: float = 0.0
     train_seconds: float = 0.0
     train_images: int = 0

@@ -96,6 +96,7 @@ def run(spec: Spec, report: Report) -> None:
         "stages": [stage.model_dump() for stage in trained.stages],
         "metrics": {name: metrics.model_dump() for name, metrics in trained.metrics.items()},
         "epochs": trained.epochs,
+        "curve": {stage: [point.model_dump() for point in points] for stage, points in trained.curve.items()},
         "certified": proof.certified,
         "notes": notes,
         "seconds": trained.seconds,

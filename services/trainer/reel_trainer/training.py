@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from fastai.torch_core import set_seed
 
-from reel_shared.contracts import Attention, Metrics, StageResult
+from reel_shared.contracts import Attention, CurvePoint, Metrics, StageResult
 from reel_shared.errors import Unprocessable
 from reel_shared.manifest import Manifest, ManifestImage
 from reel_trainer import checkpoints, memory
@@ -24,6 +24,7 @@ from reel_trainer.data import Rows, choose_rows
 from reel_trainer.evaluation import Floats
 from reel_trainer.group import Group, PeerShortOfMemory, ShareDone
 from reel_trainer.learner import Network, prepare_network, run_stage
+from reel_trainer.live import LiveFigures, whole_stage, work
 from reel_trainer.precision import Precision, effective_precision
 from reel_trainer.recipe import SMALLEST_BATCH, Recipe, Stage
 from reel_trainer.steps import Step, Together
@@ -38,6 +39,7 @@ class Trained:
     device: str
     stages: list[StageResult]
     epochs: list[EpochRow]
+    curve: dict[str, list[CurvePoint]]
     metrics: dict[str, Metrics]
     answers: AllAnswers
     samples: Pixels
@@ -118,6 +120,7 @@ def train_model(
         device=_device_name(device, run.group.size),
         stages=run.figures.stages,
         epochs=run.figures.epochs,
+        curve=run.figures.curve,
         metrics=answers.metrics(manifest.classes),
         answers=answers,
         samples=loader.cache.squares(range(min(VALID_BATCH, len(rows.valid)))),
@@ -181,6 +184,9 @@ class _Run:
             self.figures.notes.append(f"Began in {held.precision} and went on in {self.precision}.")
         checkpoints.load_weights(self.keeping.resume, self.network.model)
         checkpoints.restore_random(held.random)
+        for number, (name, points) in enumerate(held.figures.curve.items()):
+            rows = [row for row in held.figures.epochs if row["stage"] == name]
+            self.report("curve", whole_stage(number, name, points, rows))
         self.tell(f"going on after epoch {held.epoch} of stage {self.recipe.stages[held.stage].name}")
         return held
 
@@ -250,6 +256,7 @@ class _Run:
             group=self.group,
         )
         if is_over(stage, figures.rows):
+            self.report("curve", whole_stage(number, stage.name, figures.curve.points, figures.rows))
             keeper.take_best(self.network.model)
             return figures
         self._updates[stage.name] = step.pictures
@@ -264,13 +271,14 @@ class _Run:
                 processes=self.group.size,
             )
             keeper.progress = progress
+            live = self._live(number, figures, loaders.train.images)
             run_stage(
                 self.network.model,
                 self.recipe,
                 stage,
                 loaders,
                 self.precision,
-                [table, progress, keeper],
+                [table, live, progress, keeper],
                 together=Together(step, self.group, (self.batches.seed, number)),
                 start_epoch=len(figures.rows),
             )
@@ -308,7 +316,24 @@ class _Run:
         )
         self.figures.stages.append(result)
         self.figures.epochs += figures.rows
+        self.figures.curve[stage.name] = figures.curve.points
         self.report("stage", result.model_dump())
+
+    def _live(self, number: int, figures: StageFigures, train: int) -> LiveFigures:
+        _, valid = self._sides
+        later = sum(
+            work(self.recipe, stage, train=train, valid=valid) for stage in self.recipe.stages[number + 1 :]
+        )
+        return LiveFigures(
+            self.recipe,
+            number,
+            figures,
+            self.report,
+            train=train,
+            valid=valid,
+            later=later,
+            processes=self.group.size,
+        )
 
     def _keeper(self, number: int, step: Step, *, hand_on: bool = True) -> checkpoints.Keep:
         def keep(moment: checkpoints.Moment) -> Path | None:

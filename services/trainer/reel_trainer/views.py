@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, Field
 
-from reel_shared.contracts import ACTIVE, Metrics, SplitCertificate, StoredFile
+from reel_shared.contracts import ACTIVE, CurvePoint, Metrics, SplitCertificate, StoredFile
 from reel_shared.contracts.versions import PinSide
-from reel_shared.db.models import AliasChange, DatasetVersion, SplitPin, TrainedModel
+from reel_shared.db.models import (
+    AliasChange,
+    DatasetVersion,
+    Job,
+    SplitPin,
+    TrainedModel,
+    TrainingMetrics,
+)
 from reel_shared.software import Software
 from reel_shared.web.envelope import timestamp, with_urls
 from reel_trainer.recipe import Recipe
@@ -105,6 +112,27 @@ class RecipeView(Recipe):
     total_epochs: int
 
 
+class StageMetricsView(BaseModel):
+    stage: str
+    points: list[CurvePoint] = Field(description="loss and rates by batch, thinned to at most 300 points")
+    epochs: list[dict[str, float | str]] = Field(description="one row per epoch")
+
+
+class TrainingNowView(BaseModel):
+    images_per_second: float | None = Field(description="of the last seconds of training")
+    seconds_left: float = Field(description="an estimate over all stages; an early end makes it less")
+    memory: int = Field(description="bytes resident")
+    gpu_memory: int | None = Field(default=None, description="bytes, the most that tensors took so far")
+
+
+class TrainingMetricsView(BaseModel):
+    job_id: str
+    state: str
+    stages: list[StageMetricsView]
+    now: TrainingNowView | None = Field(description="as it was told last")
+    updated_at: AwareDatetime | None
+
+
 def version_view(row: DatasetVersion) -> dict[str, Any]:
     return {
         "id": row.id,
@@ -166,6 +194,17 @@ def pin_view(row: SplitPin) -> dict[str, Any]:
 
 def recipe_view(recipe: Recipe) -> dict[str, Any]:
     return {**recipe.model_dump(mode="json"), "total_epochs": recipe.epochs}
+
+
+def training_metrics_view(job: Job, rows: Sequence[TrainingMetrics]) -> dict[str, Any]:
+    last = next((row for row in reversed(rows) if row.now), None)
+    return {
+        "job_id": job.id,
+        "state": job.state,
+        "stages": [{"stage": row.stage, "points": row.points, "epochs": row.epochs} for row in rows],
+        "now": last.now if last else None,
+        "updated_at": timestamp(last.updated_at) if last else None,
+    }
 
 
 def _file(stored: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reel_shared.errors import NotFound, Unprocessable
-from reel_trainer.recipe import load_recipe, parse_recipe, recipe_names
+from reel_trainer.recipe import OneCycle, Transforms, load_recipe, parse_recipe, recipe_names
 
 GOOD = """
 name: mine
@@ -28,6 +28,13 @@ def test_the_article_to_the_letter() -> None:
         (300, 78, False, 5, (8e-6, 1e-3)),
         (350, 52, True, 8, 3e-3),
     ]
+    assert [stage.name for stage in recipe.stages] == [
+        *("stage1-300-8epochs", "stage2-300-5epochs", "stage1-350-8epochs"),
+    ]
+    # every stage is fastai 1's one cycle and its get_transforms(): turns of 10 degrees, zoom 1.1, light and warp 0.2
+    assert recipe.one_cycle == OneCycle(pct_start=0.3, div=25, div_final=250000)
+    assert all(stage.one_cycle is None and stage.train_bn for stage in recipe.stages)
+    assert recipe.transforms == Transforms() == load_recipe("article-final").transforms
     assert not recipe.train_on_validation
     final = load_recipe("article-final")
     assert final.train_on_validation

@@ -55,7 +55,7 @@ def test_end_to_end(shapes, recipe, tmp_path) -> None:
     code, events, err = finish(spec(shapes, recipe, tmp_path))
     assert code == 0, err
     names = [event["event"] for event in events]
-    assert set(names) == {"progress", "epoch", "stage"}
+    assert set(names) == {"progress", "curve", "epoch", "stage"}
     result = json.loads((tmp_path / "out/result.json").read_text())
     assert result["precision"] == "fp32"
     assert load_model_card(tmp_path / "out").metrics["all"].accuracy == result["metrics"]["all"]["accuracy"]

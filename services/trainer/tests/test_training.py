@@ -93,6 +93,32 @@ def test_it_learns_and_tells_it_by_stage_and_source(trained) -> None:
     assert (result.precision, result.device) == ("fp32", "cpu")
 
 
+def test_it_tells_each_batch_and_how_it_stands(trained) -> None:
+    result, recipe, heard = trained
+    told = {}
+    for event, data in heard:
+        if event == "curve":
+            told[data["stage"]] = data["points"] if data["fresh"] else told[data["stage"]] + data["points"]
+    assert told == {name: [point.model_dump() for point in points] for name, points in result.curve.items()}
+    for stage in recipe.stages:
+        points, rows = result.curve[stage.name], [r for r in result.epochs if r["stage"] == stage.name]
+        assert [p.step for p in points] == list(range(1, len(points) + 1)), "so few batches are all points"
+        for row in rows:
+            losses = [p.loss for p in points if p.epoch == row["epoch"]]
+            assert np.mean(losses) == pytest.approx(row["train_loss"], rel=1e-4)
+        # one cycle: the momentum falls to 0.85 as the rate rises to its peak, and comes back
+        highest = max(points, key=lambda p: p.lr)
+        peak = stage.lr_max[1] if isinstance(stage.lr_max, tuple) else stage.lr_max
+        assert highest.lr == pytest.approx(peak, rel=0.25)
+        assert highest.momentum == min(p.momentum for p in points)
+        assert points[-1].momentum == pytest.approx(0.95, abs=0.01)
+        assert rows[-1]["momentum"] == pytest.approx(points[-1].momentum, abs=0.01)
+    assert all(row["seconds"] > 0 and row["memory"] > 2**20 for row in result.epochs)
+    now = [data["now"] for event, data in heard if event == "curve" and "now" in data]
+    assert all(n["images_per_second"] > 0 for n in now)
+    assert now[0]["seconds_left"] > now[-1]["seconds_left"] > 0, "the last validation was still to come"
+
+
 def test_progress_only_grows_and_ends_whole(trained) -> None:
     done = [data["done"] for event, data in trained[2] if event == "progress"]
     assert done == sorted(done)

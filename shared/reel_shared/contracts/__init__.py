@@ -70,6 +70,7 @@ from reel_shared.contracts.predictions import (
     PredictPicturesResult,
 )
 from reel_shared.contracts.quality import FrameChecks, QualityChecks
+from reel_shared.contracts.recipes import Recipe
 from reel_shared.contracts.registry import (
     CANDIDATE,
     SHADOW,
@@ -85,6 +86,7 @@ from reel_shared.contracts.registry import (
     TagsRequest,
 )
 from reel_shared.contracts.trainings import (
+    CurvePoint,
     Metrics,
     StageResult,
     TrainingCheckpoint,
@@ -146,6 +148,7 @@ __all__ = [
     "CompareAttentionRequest",
     "CompareAttentionResult",
     "Counts",
+    "CurvePoint",
     "DatasetName",
     "Disagreement",
     "DropFolder",
@@ -186,6 +189,7 @@ __all__ = [
     "QualityChecks",
     "RankSubjectsRequest",
     "RankSubjectsResult",
+    "Recipe",
     "RemarkRequest",
     "Sha256",
     "ShadowReport",

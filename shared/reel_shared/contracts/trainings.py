@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from reel_shared.contracts.base import RECIPE_PATTERN, Finite, Model, StoredFile, spelled
+from reel_shared.contracts.base import Finite, Model, StoredFile
+from reel_shared.contracts.recipes import RecipeChoice
 
 
 class TrainModelRequest(Model):
     dataset_version_id: str
-    recipe: Annotated[str, spelled(RECIPE_PATTERN, "Name a recipe that GET /v1/recipes lists.")] = Field(
-        default="article", json_schema_extra={"pattern": RECIPE_PATTERN}
+    recipe: RecipeChoice = Field(
+        default="article", description="a recipe that ships, by its name, or a whole one"
     )
     weights: str = Field(
         default="recipe",
@@ -66,6 +67,16 @@ class Metrics(Finite):
     )
 
 
+class CurvePoint(Model):
+    """A place on a training's curve: the mean of a few batches that follow one another."""
+
+    step: int = Field(description="batches of the stage so far")
+    epoch: int = Field(description="1 for the first of the stage")
+    lr: float = Field(description="the head's learning rate")
+    momentum: float | None
+    loss: float | None = Field(description="none: it was no number")
+
+
 class StageResult(Model):
     name: str
     size: int
@@ -98,6 +109,9 @@ class TrainModelResult(Model):
         description="all | movie | web | web:<style> -> metrics on validation originals; probe:<name> apart"
     )
     epochs: list[dict[str, float | str]] = Field(description="one row per epoch")
+    curve: dict[str, list[CurvePoint]] = Field(
+        default_factory=dict, description="stage -> loss and rates by batch, at most 300 points"
+    )
     certified: bool = Field(default=True, description="whether the version it was trained on is")
     serves: bool = Field(default=False, description="it was to serve, and every gate let it pass")
     notes: list[str] = Field(default_factory=list, description="what to know before its metrics are believed")

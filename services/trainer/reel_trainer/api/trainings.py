@@ -26,7 +26,9 @@ from reel_trainer import catalogue, extending
 from reel_trainer.recipe import load_recipe, recipe_names
 from reel_trainer.views import (
     RecipeView,
+    TrainingMetricsView,
     recipe_view,
+    training_metrics_view,
 )
 
 router = APIRouter()
@@ -38,7 +40,7 @@ class NewTraining(TrainModelRequest, Submission):
 
 @router.post("/v1/trainings", status_code=202, response_model=JobView, tags=["models"])
 def create_training(body: NewTraining, principal: Submitter, request: Request) -> Response:
-    """Train a model on a dataset version by a recipe."""
+    """Train a model on a dataset version by a recipe that ships or one that is sent."""
     return _submit(body, principal, request)
 
 
@@ -125,6 +127,14 @@ def get_training_checkpoint(job_id: str, _principal: Reader) -> Response:
     if found is None:
         raise NotFound(f"Training {job_id} has no checkpoint: it is in its first epoch, or has succeeded.")
     return JSONResponse(found.model_dump(mode="json"))
+
+
+@router.get("/v1/trainings/{job_id}/metrics", response_model=TrainingMetricsView, tags=["models"])
+def get_training_metrics(job_id: str, _principal: Reader) -> Response:
+    """Loss and rates by batch, a row an epoch, speed, time left, memory: while it runs and ever after."""
+    with reading() as session:
+        job = catalogue.training(session, job_id)
+        return JSONResponse(training_metrics_view(job, catalogue.training_metrics(session, job_id)))
 
 
 @router.get("/v1/recipes", response_model=Page[RecipeView], tags=["models"])

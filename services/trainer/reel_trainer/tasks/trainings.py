@@ -38,7 +38,7 @@ from reel_trainer import catalogue, extending
 from reel_trainer.child import follow
 from reel_trainer.recipe import PUBLIC_WEIGHTS, Recipe, load_recipe
 from reel_trainer.run import RESULT, Spec
-from reel_trainer.tasks import checkpointing
+from reel_trainer.tasks import checkpointing, metrics
 from reel_trainer.tasks.fetching import bring_certificate, bring_manifest, bring_pictures, relay
 from reel_trainer.tasks.naming import named_after
 
@@ -92,6 +92,10 @@ def _hearing(context: Context) -> Callable[[str, dict[str, Any]], None]:
     def hear(event: str, data: dict[str, Any]) -> None:
         if event == "checkpoint":
             checkpointing.keep(context, data)
+        elif event == "curve":
+            metrics.keep_curve(context, data)
+        elif event == "epoch":
+            metrics.keep_epoch(context, data)
         else:
             told(event, data)
 

@@ -11,6 +11,7 @@ from reel_shared.db.models.registry import (
     ModelAlias,
     ShadowComparison,
     TrainedModel,
+    TrainingMetrics,
     TrainingState,
 )
 
@@ -35,6 +36,7 @@ __all__ = [
     "SubjectMark",
     "Takedown",
     "TrainedModel",
+    "TrainingMetrics",
     "TrainingState",
     "utcnow",
 ]

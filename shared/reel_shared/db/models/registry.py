@@ -75,6 +75,23 @@ class TrainingState(Base):
     stop_after_epoch: Mapped[bool] = mapped_column(default=False)
 
 
+class TrainingMetrics(Base):
+    """What one stage of a training told of itself while it ran; stays, however the training ended."""
+
+    __tablename__ = "training_metrics"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Place of the stage in the recipe, from 0."""
+    stage: Mapped[str] = mapped_column(String(64))
+    points: Mapped[list[Any]]
+    """Thinned to a few hundred, a ``CurvePoint`` each."""
+    epochs: Mapped[list[Any]]
+    now: Mapped[dict[str, Any] | None]
+    """Speed, time left and memory, as they were when they were told last."""
+    updated_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
 class ModelAlias(Base):
     """A name that points at one model: `active` serves, `candidate` is to serve next, `shadow` is asked beside it."""
 
