@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
@@ -74,6 +75,18 @@ def open_picture(
         _refuse_damaged(error)
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) as a file's header says, reading no more of it than that.
+
+    Raises ``BadPicture`` like ``open_picture``, and OSError for a file that is not there.
+    """
+    with path.open("rb") as file:
+        if not file.peek(1):
+            raise BadPicture("The file is empty; send a picture.", reason="empty")
+        with _opened(file) as image:
+            return image.size
+
+
 def is_turned(data: bytes) -> bool:
     """Whether ``open_picture`` shows a picture other than it is stored, as its EXIF or XMP says."""
     # Most pictures say nothing of it; following their segments takes a fraction of what parsing them does.
@@ -116,17 +129,24 @@ def _read_header(raw: bytes, max_pixels: int) -> Image.Image:
     """Parse the header only; no pixel is decoded before its size is known to be allowed."""
     limit = min(max_pixels, Image.MAX_IMAGE_PIXELS or max_pixels)
     try:
-        image = Image.open(io.BytesIO(raw), formats=FORMATS)
+        image = _opened(io.BytesIO(raw))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_many_pixels(limit) from None
+    if image.width * image.height > limit:
+        raise _too_many_pixels(limit, f"{image.width} x {image.height}")
+    return image
+
+
+def _opened(file: BinaryIO) -> Image.Image:
+    try:
+        return Image.open(file, formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise
     except UnidentifiedImageError:
         detail = f"The file is not a picture that can be read; send one of {', '.join(FORMATS)}."
         raise BadPicture(detail, reason="not-a-picture") from None
     except Exception as error:
         _refuse_damaged(error)
-    if image.width * image.height > limit:
-        raise _too_many_pixels(limit, f"{image.width} x {image.height}")
-    return image
 
 
 def _too_many_pixels(limit: int, size: str = "") -> TooLarge:

@@ -14,10 +14,11 @@ from fastai.torch_core import set_seed
 from reel_networks import InputStats
 from reel_shared.manifest import ManifestImage
 from reel_trainer.cache import Numbers, PictureCache, build_cache
-from reel_trainer.data import Loaders, Normalize, PictureLoader, Rows, augmentation
+from reel_trainer.data import Loaders, Normalize, PictureLoader, augmentation
 from reel_trainer.group import Group
 from reel_trainer.learner import rows_labels
 from reel_trainer.recipe import Recipe, Stage
+from reel_trainer.rows import Rows
 from reel_trainer.steps import Step
 from reel_trainer.tta import ChangedViews
 
@@ -25,6 +26,11 @@ VALID_BATCH = 64
 
 Tell = Callable[[str], None]
 """Hears in words what is being done; may raise."""
+
+
+def roomy_side(recipe: Recipe, size: int) -> int:
+    """Return the shorter side of decoded training pictures: room for zooming in without a loss."""
+    return math.ceil(size * max(1.05, recipe.transforms.max_zoom))
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Batches:
         change = augmentation(self.recipe.transforms, stage.size)
         cells = [(row.label, row.source.value) for row in self.rows.train]
         return PictureLoader(
-            self._cache("train", self._roomy(stage.size)),
+            self._cache("train", roomy_side(self.recipe, stage.size)),
             rows_labels(self.rows.train, self.classes),
             Normalize.of(self.stats, self.device, augment=change),
             batch_size=step.pictures,
@@ -103,7 +109,7 @@ class Batches:
     def changed(self, name: str, rows: list[ManifestImage], passes: int) -> ChangedViews:
         """Return views of pictures as the last stage's training would see them, the same for the same seed."""
         size = self.recipe.stages[-1].size
-        roomy = self._roomy(size)
+        roomy = roomy_side(self.recipe, size)
         cache = build_cache(
             rows,
             self.places.pictures,
@@ -128,9 +134,6 @@ class Batches:
                 self.tell(f"looking at {name} pictures {passes} times more: {done} of {total}")
 
         return tick
-
-    def _roomy(self, size: int) -> int:
-        return math.ceil(size * max(1.05, self.recipe.transforms.max_zoom))
 
     def _cache(self, side: str, size: int) -> PictureCache:
         held = self._caches.get(side)

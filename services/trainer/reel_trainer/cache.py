@@ -86,7 +86,7 @@ def build_cache(
     ``roomy`` keeps up to ROOM times the side for training; otherwise the picture is what serving would see,
     bit for bit. Raises Corrupt for a picture that cannot be decoded, Unavailable when the disk is too small.
     """
-    _check_space(path.parent, len(rows) * side * side * 3 * (ROOM if roomy else 1.0))
+    _check_space(path.parent, bytes_needed(rows, side=side, roomy=roomy))
     shapes, offsets, at = [], [], 0
     with path.open("wb") as file:
         for done, pixels in enumerate(_decoded(rows, folder, side=side, roomy=roomy), start=1):
@@ -128,14 +128,24 @@ def _decode(row: ManifestImage, folder: Path, side: int, roomy: bool) -> Pixels:
         raise Corrupt(f"Picture {row.id} ({row.key}) cannot be decoded: {error.detail}") from error
 
 
-def _fit(picture: Image.Image, side: int) -> Pixels:
-    """Shrink so that the shorter side is ``side``, after cutting the longer one to ROOM times the shorter."""
-    width, height = picture.size
+def bytes_needed(rows: Sequence[ManifestImage], *, side: int, roomy: bool) -> int:
+    """Return how large the cache of these pictures is; those that are turned are as large as upright ones."""
+    sizes = (_fitted(row.width, row.height, side)[1] if roomy else (side, side) for row in rows)
+    return sum(width * height * 3 for width, height in sizes)
+
+
+def _fitted(width: int, height: int, side: int) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
+    """Return the box of a picture that is kept, and the size (width, height) that it shrinks to."""
     longest = int(min(width, height) * ROOM)
     cut_x, cut_y = max(0, width - longest) // 2, max(0, height - longest) // 2
     box = (cut_x, cut_y, width - cut_x, height - cut_y)
     scale = side / min(width, height)
-    size = (max(side, round((box[2] - box[0]) * scale)), max(side, round((box[3] - box[1]) * scale)))
+    return box, (max(side, round((box[2] - box[0]) * scale)), max(side, round((box[3] - box[1]) * scale)))
+
+
+def _fit(picture: Image.Image, side: int) -> Pixels:
+    """Shrink so that the shorter side is ``side``, after cutting the longer one to ROOM times the shorter."""
+    box, size = _fitted(*picture.size, side)
     return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box), dtype=np.uint8)
 
 

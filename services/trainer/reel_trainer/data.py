@@ -1,7 +1,4 @@
-"""Chooses the pictures of a training and turns them into batches; called by ``learner``.
-
-Everything that would let a training succeed on nothing is refused here, before the first batch.
-"""
+"""Turns the pictures of a training into batches; called by ``batches``."""
 
 from __future__ import annotations
 
@@ -17,58 +14,12 @@ from fastai.vision.augment import aug_transforms
 from fastai.vision.core import TensorImage
 
 from reel_networks import InputStats
-from reel_shared.contracts import Source, Variant
-from reel_shared.errors import Unprocessable
-from reel_shared.manifest import Manifest, ManifestImage, Side
+from reel_shared.contracts import Source
 from reel_trainer.cache import Corner, PictureCache
-from reel_trainer.recipe import Recipe, Transforms
+from reel_trainer.recipe import Transforms
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 Change = Callable[[torch.Tensor], torch.Tensor]
-
-
-class Rows(NamedTuple):
-    train: list[ManifestImage]
-    valid: list[ManifestImage]
-
-
-def choose_rows(manifest: Manifest, recipe: Recipe) -> Rows:
-    """Return training pictures and validation originals. Raises Unprocessable when they cannot teach or judge."""
-    train, valid = manifest.on(Side.TRAIN), manifest.on(Side.VALID)
-    if recipe.train_on_validation:
-        train = train + _held_back(manifest)
-    largest = max(recipe.stages, key=lambda stage: stage.least_update)
-    if not train:
-        raise Unprocessable("There is no training picture; build the dataset version with other sources.")
-    if not valid:
-        raise Unprocessable(
-            "There is no validation picture; add scenes or web pictures, or raise valid_fraction."
-        )
-    missing = sorted(set(manifest.classes) - {row.label for row in train})
-    if missing:
-        raise Unprocessable(
-            f"No training picture shows {', '.join(missing)}; add some or leave the class out."
-        )
-    if len(train) < largest.least_update:
-        raise Unprocessable(
-            f"There are {len(train)} training pictures, fewer than one batch of stage {largest.name} "
-            f"({largest.least_update}); add pictures or take a recipe with smaller batches."
-        )
-    return Rows(train, valid)
-
-
-def _held_back(manifest: Manifest) -> list[ManifestImage]:
-    """Return what the split kept from training: validation originals and their variants, under the same filters."""
-    valid = {image.id for image in manifest.on(Side.VALID)}
-    request = manifest.request
-    return [
-        image
-        for image in manifest.images
-        if (image.id in valid or image.parent_id in valid)
-        and image.split != Side.PROBE
-        and image.source in request.train_sources
-        and (request.variants or image.variant == Variant.ORIGINAL)
-    ]
 
 
 @dataclass(frozen=True)

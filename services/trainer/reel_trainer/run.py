@@ -19,6 +19,7 @@ from reel_trainer.program import Report, run_program
 from reel_trainer.recipe import Recipe
 
 RESULT = "result.json"
+NOT_HELD_OUT = "Trained on its validation pictures too: its metrics are not held out and prove nothing."
 
 
 class Spec(Model):
@@ -54,12 +55,24 @@ def run(spec: Spec, report: Report) -> None:
     # seconds of imports: only once there is something to train on
     import torch
 
+    from reel_trainer import preflight
     from reel_trainer.batches import Places
     from reel_trainer.group import ShareDone, join
     from reel_trainer.training import Keeping, train_model
 
     group = join()
     torch.set_num_threads(spec.threads or max(1, usable_cores() // group.size))
+    if group.first:
+        preflight.check(
+            manifest,
+            spec.recipe,
+            pictures=spec.pictures,
+            scratch=spec.scratch,
+            weights=spec.weights,
+            tell=lambda message: report(
+                "progress", {"done": 0, "total": 1, "unit": "pictures", "message": message}
+            ),
+        )
     try:
         trained = train_model(
             manifest,
@@ -76,6 +89,7 @@ def run(spec: Spec, report: Report) -> None:
     from reel_trainer.export import Identity, export
     from reel_trainer.reporting import report_training
 
+    refit = (NOT_HELD_OUT,) if spec.recipe.train_on_validation else ()
     who = Identity(
         spec.model_id,
         spec.dataset_version_id,
@@ -84,7 +98,7 @@ def run(spec: Spec, report: Report) -> None:
         certified=proof.certified,
         certificate_sha256=proof.file_sha256,
         held_out=not spec.already_learnt,
-        notes=(*proof.notes, *_learnt_before(spec), *trained.notes),
+        notes=(*proof.notes, *_learnt_before(spec), *trained.notes, *refit),
     )
     card = export(trained, spec.out, manifest=manifest, recipe=spec.recipe, identity_of=who)
     notes = report_training(trained, card, spec.out, split=proof.split, seed=spec.seed)

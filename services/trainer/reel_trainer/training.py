@@ -20,13 +20,13 @@ from reel_trainer.batches import VALID_BATCH, Batches, Places
 from reel_trainer.cache import Pixels
 from reel_trainer.callbacks import BatchProgress, EpochKeeper, EpochRow, EpochRows, Report, is_over
 from reel_trainer.checkpoints import Checkpoint, Figures, StageFigures, Trail
-from reel_trainer.data import Rows, choose_rows
 from reel_trainer.evaluation import Floats
 from reel_trainer.group import Group, PeerShortOfMemory, ShareDone
 from reel_trainer.learner import Network, prepare_network, run_stage
 from reel_trainer.live import LiveFigures, whole_stage, work
 from reel_trainer.precision import Precision, effective_precision
 from reel_trainer.recipe import SMALLEST_BATCH, Recipe, Stage
+from reel_trainer.rows import Rows, choose_rows
 from reel_trainer.steps import Step, Together
 
 

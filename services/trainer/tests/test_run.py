@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,7 @@ def test_end_to_end(shapes, recipe, tmp_path) -> None:
     assert set(names) == {"progress", "curve", "epoch", "stage"}
     result = json.loads((tmp_path / "out/result.json").read_text())
     assert result["precision"] == "fp32"
+    assert [point["step"] for point in result["curve"]["h"]] == list(range(1, len(result["curve"]["h"]) + 1))
     assert load_model_card(tmp_path / "out").metrics["all"].accuracy == result["metrics"]["all"]["accuracy"]
 
 
@@ -67,6 +69,16 @@ def test_known_errors_are_one_line(shapes, recipe, tmp_path) -> None:
     assert [event["event"] for event in events] == ["error"]
     assert (events[0]["code"], events[0]["status"]) == ("unprocessable", 422)
     assert "gone.safetensors is not a readable safetensors file" in events[0]["detail"]
+
+
+def test_a_damaged_picture_is_told_before_any_is_decoded(shapes, recipe, tmp_path) -> None:
+    folder = shutil.copytree(shapes.folder, tmp_path / "pictures")
+    image = next(image for image in shapes.manifest().images if image.split == Side.TRAIN)
+    (folder / image.sha256).write_bytes(b"no picture")
+    code, events, err = finish(spec(shapes, recipe, tmp_path, pictures=str(folder)))
+    assert code == EXIT_FAILED, err
+    assert [event["event"] for event in events] == ["error"]
+    assert f"1 of 192 pictures cannot be read: {image.id} (not-a-picture)" in events[0]["detail"]
 
 
 def test_leaking_manifest_is_not_trained_on(shapes, recipe, tmp_path) -> None:

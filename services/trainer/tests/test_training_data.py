@@ -17,8 +17,9 @@ from reel_shared.images import open_picture, preprocess
 from reel_shared.manifest import Side
 from reel_trainer import cache
 from reel_trainer.cache import build_cache
-from reel_trainer.data import Normalize, PictureLoader, augmentation, balanced_order, choose_rows
+from reel_trainer.data import Normalize, PictureLoader, augmentation, balanced_order
 from reel_trainer.recipe import Transforms
+from reel_trainer.rows import choose_rows
 
 CPU = torch.device("cpu")
 HALF = InputStats((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))

