@@ -24,9 +24,8 @@ from reel_trainer.answers import ask
 from reel_trainer.assessment import About, assess
 from reel_trainer.batches import Batches, Places
 from reel_trainer.calibration import log_probabilities
-from reel_trainer.data import choose_rows
 from reel_trainer.intervals import group_of
-from reel_trainer.tasks.trainings import _wanted
+from reel_trainer.rows import choose_rows, used_rows
 from reel_trainer.versions import build_dataset_version
 
 CPU = torch.device("cpu")
@@ -115,7 +114,7 @@ def test_variants_are_no_further_proof(assessed) -> None:
 
 
 def test_a_training_fetches_what_judges_it_and_nothing_else(manifest, recipe) -> None:
-    wanted = {image.id for image in _wanted(manifest, recipe())}
+    wanted = {image.id for image in used_rows(manifest, recipe())}
     judging = {image.id for image in manifest.variants_of(Side.VALID)}
     excluded = {image.id for image in manifest.on(Side.EXCLUDED)}
     assert judging & excluded
