@@ -21,6 +21,7 @@ from reel_shared.contracts import (
 from reel_shared.db.engine import transact
 from reel_shared.errors import Canceled
 from reel_shared.jobs import Outcome
+from reel_shared.manifest import Manifest
 from reel_shared.model_card import (
     CARD,
     EVALUATION,
