@@ -178,7 +178,7 @@ def test_the_search_changes_nothing_and_stays_within_what_is_free(
     shapes, recipe, tmp_path, monkeypatch
 ) -> None:
     from reel_trainer.batches import Batches
-    from reel_trainer.data import choose_rows
+    from reel_trainer.rows import choose_rows
     from reel_trainer.steps import Step
 
     made = recipe(stages=stages(batch_size="auto"))

@@ -18,6 +18,7 @@ from reel_trainer.batches import Batches, Places, roomy_side
 from reel_trainer.cache import build_cache, bytes_needed
 from reel_trainer.learner import prepare_network
 from reel_trainer.rows import choose_rows
+from reel_trainer.steps import Step
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -135,13 +136,13 @@ def test_the_room_counted_is_the_room_taken(shapes, recipe, tmp_path) -> None:
     batches = Batches(
         *(manifest.classes, wanted, places, rows, network.stats, torch.device("cpu"), 1, lambda _text: None)
     )
-    batches.loaders(wanted.stages[1], 1)
+    batches.loaders(wanted.stages[1], 1, Step.of(wanted.stages[1], int(wanted.stages[1].batch_size)))
     assert (
         sum(path.stat().st_size for path in tmp_path.glob("*.u8") if path.name != "c.u8")
         == train[1] + valid[1]
     )
     size = sum(t.numel() * t.element_size() for t in network.model.state_dict().values())
-    assert preflight.weight_bytes(wanted, 3) == size
+    assert preflight.weight_bytes(build(wanted.architecture, 3)) == size
 
 
 def test_everything_is_told_at_once(look, shapes, files) -> None:

@@ -10,10 +10,11 @@ from torch import nn
 from reel_networks import InputStats
 from reel_shared.errors import Unprocessable
 from reel_trainer.cache import build_cache
-from reel_trainer.data import Loaders, Normalize, PictureLoader, Share, choose_rows
+from reel_trainer.data import Loaders, Normalize, PictureLoader, Share
 from reel_trainer.group import Group
 from reel_trainer.learner import run_stage
 from reel_trainer.recipe import Stage, parse_recipe
+from reel_trainer.rows import choose_rows
 from reel_trainer.steps import Step, Together
 
 CPU = torch.device("cpu")

@@ -160,7 +160,7 @@ def test_the_first_alone_speaks(two) -> None:
     assert [(data["stage"], data["epoch"]) for event, data in two.heard if event == "epoch"] == [
         ("h", 1), ("a", 1), ("a", 2),
     ]  # fmt: skip
-    assert {event for event, _ in two.heard} == {"progress", "epoch", "stage", "checkpoint"}
+    assert {event for event, _ in two.heard} == {"progress", "epoch", "stage", "checkpoint", "curve"}
     done = [data["done"] for event, data in two.heard if event == "progress"]
     assert done == sorted(done)
     assert done[-1] == [data["total"] for event, data in two.heard if event == "progress"][-1]
