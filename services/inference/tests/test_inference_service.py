@@ -214,7 +214,9 @@ def test_a_shadow_is_asked_what_was_answered_and_its_answers_reach_nobody(client
 
 def test_a_shadow_that_is_broken_fails_no_answer(client, publish, reel):
     publish("mdl_a")
-    files = publish("mdl_b", active=False, size=12)  # objects are kept by their hash: equal models share their file
+    files = publish(
+        "mdl_b", active=False, size=12
+    )  # objects are kept by their hash: equal models share their file
     reel.storage.put_at(files["model.onnx"]["key"], b"something else", "application/octet-stream")
     compare("mdl_a", "mdl_b")
     for _ in range(10):
