@@ -34,6 +34,7 @@ PATHS: dict[Kind, str] = {
     contracts.EXPORT_DATASET: "/v1/exports",
     contracts.CHECK_LABELS: "/v1/label-checks",
     contracts.MEASURE_LEAK_GAP: "/v1/leak-gaps",
+    contracts.FIND_LEARNING_RATE: "/v1/learning-rates",
     contracts.PREDICT_PICTURES: "/v1/predictions",
     contracts.EXPLAIN_PICTURE: "/v1/explanations",
     contracts.COMPARE_ATTENTION: "/v1/attention-differences",
@@ -132,6 +133,12 @@ class Client(Calls):
         self, request: contracts.MeasureLeakGapRequest, *, metadata: JsonObject | None = None
     ) -> JsonObject:
         return self.submit(contracts.MEASURE_LEAK_GAP, request, metadata=metadata)
+
+    def find_learning_rate(
+        self, request: contracts.FindLearningRateRequest, *, metadata: JsonObject | None = None
+    ) -> JsonObject:
+        """Try rising rates on a stage for a few steps; the result suggests some and keeps no weights."""
+        return self.submit(contracts.FIND_LEARNING_RATE, request, metadata=metadata)
 
     def predict_pictures(
         self, request: contracts.PredictPicturesRequest, *, metadata: JsonObject | None = None

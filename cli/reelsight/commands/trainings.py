@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from reel_shared.client import Client
+from reel_shared.contracts import FindLearningRateRequest
 from reelsight.commands import console
-from reelsight.commands.connected import connected
+from reelsight.commands.connected import FieldsOption, connected, request_of
 from reelsight.commands.following import announce, follow
-from reelsight.commands.training import show_result
-from reelsight.commands.watching import watch_lines, watch_screen
+from reelsight.commands.training import read_recipe, show_result
+from reelsight.commands.watching import sweep_lines, watch_lines, watch_screen
 
-trainings = typer.Typer(help="Watch, stop, resume and extend trainings.", no_args_is_help=True)
+trainings = typer.Typer(
+    help="Watch, stop, resume and extend trainings; find a learning rate.", no_args_is_help=True
+)
 JobId = Annotated[str, typer.Argument(help="The training's job, such as job_01a2….")]
 
 
@@ -83,3 +87,31 @@ def watch(client: Client, job_id: JobId, as_json: console.JsonOption = False) ->
     job = look(client, job_id)
     if job["state"] != "succeeded":
         console.fail(f"{job_id} {job['state']}. {(job['error'] or {}).get('detail', '')}".strip())
+
+
+@trainings.command("find-lr")
+@connected
+def find_lr(
+    client: Client,
+    version: Annotated[str, typer.Argument(help="A dataset version's id, such as dsv_01a2….")],
+    recipe: Annotated[str, typer.Option(help="A recipe that ships.")] = "article",
+    recipe_file: Annotated[Path | None, typer.Option(help="A recipe of your own, as YAML.")] = None,
+    stage: Annotated[str, typer.Option(help="A stage of the recipe; the first unless said.")] = "",
+    seed: Annotated[int, typer.Option(help="Of the sweep.")] = 42,
+    extra: FieldsOption = None,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Try rising learning rates on a stage for a few steps, and say which to take; no weights are kept."""
+    fields = {
+        "dataset_version_id": version,
+        "recipe": recipe if recipe_file is None else read_recipe(recipe_file),
+        "stage": stage,
+        "seed": seed,
+    }
+    jobs = {"sweep": client.find_learning_rate(request_of(FindLearningRateRequest, fields, extra))}
+    result = follow(client, jobs)["sweep"]["result"]
+    if console.wants_json(as_json):
+        console.print_json(result)
+        return
+    for line in sweep_lines(result, width=console.out.width):
+        console.out.print(line, highlight=False)

@@ -1,7 +1,9 @@
-"""Follows a training's figures: drawn on a terminal, one JSON object a line when piped; used by ``trainings``."""
+"""Follows a training's figures: drawn on a terminal, one JSON object a line when piped; used by ``trainings``,
+which also has it draw a learning-rate sweep."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -96,6 +98,20 @@ def standing(now: JsonObject) -> str:
     memory = f"{now['memory'] / GIB:.1f} GiB"
     on_gpu = f", {now['gpu_memory'] / GIB:.1f} GiB on the GPU" if now.get("gpu_memory") else ""
     return f"{speed}about {left} left, {memory} of memory{on_gpu}"
+
+
+def sweep_lines(result: JsonObject, *, width: int) -> list[RenderableType]:
+    """Return a learning-rate sweep as a person reads it: the smoothed loss over the rate, and what it suggests."""
+    points = [(math.log10(point["lr"]), point["loss"]) for point in result["points"]]
+    lines = _drawn("loss", points, max(20, min(100, width - 12)))
+    ends = [result["points"][place]["lr"] for place in (0, -1)]
+    lines.append(
+        f"rates from {ends[0]:.1e} to {ends[1]:.1e}{', where the loss diverged' * result['diverged']}"
+    )
+    lines += [f"{name:>8} {rate:.2e}" for name, rate in result["suggestions"].items()]
+    if not result["suggestions"]:
+        lines.append("It diverged too soon to suggest a rate; begin at a lower one: --set start_lr=1e-9.")
+    return lines
 
 
 def _looks(client: Client, job_id: str) -> Iterator[tuple[JsonObject, JsonObject]]:

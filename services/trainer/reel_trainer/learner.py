@@ -69,29 +69,8 @@ def run_stage(
 
     Raises Unprocessable when the loss diverges, and what a report raised to stop it.
     """
-    learner = Learner(
-        loaders,
-        model,
-        loss_func=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
-        splitter=parameter_groups,
-        wd=recipe.weight_decay,
-        train_bn=stage.train_bn,
-        default_cbs=False,
-        cbs=[
-            TrainEvalCallback(),
-            *precision_callbacks(precision, loaders.device),
-            *([together] if together.needed else []),
-            *callbacks,
-        ],
-    )
-    # A gradient left from an unfrozen stage, even one of zeros, would let weight decay wear a frozen body away.
-    model.zero_grad(set_to_none=True)
-    if stage.frozen:
-        learner.freeze()
-        if not stage.train_bn:
-            learner.add_cb(FrozenBody())
-    else:
-        learner.unfreeze()
+    extra = [together] if together.needed else []
+    learner = stage_learner(model, recipe, stage, loaders, precision, [*extra, *callbacks])
     cycle = stage.one_cycle or recipe.one_cycle
     rate = slice(*stage.lr_max) if isinstance(stage.lr_max, tuple) else stage.lr_max
     try:
@@ -111,6 +90,36 @@ def run_stage(
     stopped: Exception | None = getattr(learner, "stopped_by", None)
     if stopped is not None:
         raise stopped
+
+
+def stage_learner(
+    model: nn.Sequential,
+    recipe: Recipe,
+    stage: Stage,
+    loaders: Loaders,
+    precision: Precision,
+    callbacks: Sequence[Callback],
+) -> Any:
+    """Return a fastai Learner on which a stage can be trained: loss, groups, precision, frozen or not."""
+    learner = Learner(
+        loaders,
+        model,
+        loss_func=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+        splitter=parameter_groups,
+        wd=recipe.weight_decay,
+        train_bn=stage.train_bn,
+        default_cbs=False,
+        cbs=[TrainEvalCallback(), *precision_callbacks(precision, loaders.device), *callbacks],
+    )
+    # A gradient left from an unfrozen stage, even one of zeros, would let weight decay wear a frozen body away.
+    model.zero_grad(set_to_none=True)
+    if stage.frozen:
+        learner.freeze()
+        if not stage.train_bn:
+            learner.add_cb(FrozenBody())
+    else:
+        learner.unfreeze()
+    return learner
 
 
 def predict(model: nn.Module, loader: PictureLoader) -> Floats:

@@ -56,6 +56,7 @@ from reel_shared.contracts.exports import (
 from reel_shared.contracts.imports import ImportDatasetRequest, ImportDatasetResult
 from reel_shared.contracts.label_checks import CheckLabelsRequest, CheckLabelsResult
 from reel_shared.contracts.leak_gaps import MeasureLeakGapRequest, MeasureLeakGapResult
+from reel_shared.contracts.learning_rates import FindLearningRateRequest, FindLearningRateResult
 from reel_shared.contracts.movies import (
     MAX_PARTS,
     ExtractFramesRequest,
@@ -118,6 +119,7 @@ __all__ = [
     "EXPORT_DATASET",
     "EXTRACT_FRAMES",
     "EXTRACT_RANGE",
+    "FIND_LEARNING_RATE",
     "IMPORT_DATASET",
     "KINDS",
     "MAKE_VARIANTS",
@@ -162,6 +164,8 @@ __all__ = [
     "ExtractFramesResult",
     "ExtractRangeRequest",
     "ExtractRangeResult",
+    "FindLearningRateRequest",
+    "FindLearningRateResult",
     "FrameChecks",
     "Gate",
     "GateReport",
@@ -242,6 +246,9 @@ TRAIN_MODEL = Kind("trainer.train_model", TrainModelRequest, TrainModelResult, 3
 EXPORT_DATASET = Kind("trainer.export_dataset", ExportDatasetRequest, ExportDatasetResult, 3, 6 * 3600)
 CHECK_LABELS = Kind("trainer.check_labels", CheckLabelsRequest, CheckLabelsResult, 3, 2 * 3600)
 MEASURE_LEAK_GAP = Kind("trainer.measure_leak_gap", MeasureLeakGapRequest, MeasureLeakGapResult, 3, 24 * 3600)
+FIND_LEARNING_RATE = Kind(
+    "trainer.find_learning_rate", FindLearningRateRequest, FindLearningRateResult, 3, 2 * 3600
+)
 PREDICT_PICTURES = Kind("inference.predict_pictures", PredictPicturesRequest, PredictPicturesResult, 3, 3600)
 EXPLAIN_PICTURE = Kind("explainer.explain_picture", ExplainPictureRequest, ExplainPictureResult, 3, 300)
 COMPARE_ATTENTION = Kind(
@@ -263,6 +270,7 @@ KINDS: dict[str, Kind] = {
         EXPORT_DATASET,
         CHECK_LABELS,
         MEASURE_LEAK_GAP,
+        FIND_LEARNING_RATE,
         PREDICT_PICTURES,
         EXPLAIN_PICTURE,
         COMPARE_ATTENTION,

@@ -1,4 +1,4 @@
-"""HTTP for what is measured about a dataset: doubtful labels, and what a leaky split would pretend."""
+"""HTTP for what is measured before a training: doubtful labels, what a leaky split would pretend, good rates."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from starlette.responses import Response
 
 from reel_shared.contracts import (
     CHECK_LABELS,
+    FIND_LEARNING_RATE,
     MEASURE_LEAK_GAP,
     CheckLabelsRequest,
+    FindLearningRateRequest,
     MeasureLeakGapRequest,
 )
 from reel_shared.db.lookups import find_model
@@ -20,6 +22,7 @@ from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Submitter
 from reel_shared.web.schemas import JobView
 from reel_trainer import catalogue
+from reel_trainer.lr_run import find_stage
 from reel_trainer.recipe import PUBLIC_WEIGHTS, load_recipe
 
 router = APIRouter(tags=["checks"])
@@ -31,6 +34,10 @@ class NewLabelCheck(CheckLabelsRequest, Submission):
 
 class NewLeakGap(MeasureLeakGapRequest, Submission):
     """The body of `POST /v1/leak-gaps`."""
+
+
+class NewLearningRate(FindLearningRateRequest, Submission):
+    """The body of `POST /v1/learning-rates`."""
 
 
 @router.post("/v1/label-checks", status_code=202, response_model=JobView)
@@ -59,3 +66,16 @@ def create_leak_gap(body: NewLeakGap, principal: Submitter, request: Request) ->
             raise Unprocessable(f"Dataset {body.dataset!r} has no such pictures yet; ingest films first.")
 
     return submit_job(MEASURE_LEAK_GAP, body, principal, request, check=check)
+
+
+@router.post("/v1/learning-rates", status_code=202, response_model=JobView)
+def create_learning_rate(body: NewLearningRate, principal: Submitter, request: Request) -> Response:
+    """Find a stage's learning rate: a few steps at rising rates, whose losses suggest one. Keeps no weights."""
+    find_stage(load_recipe(body.recipe), body.stage)
+    return submit_job(
+        FIND_LEARNING_RATE,
+        body,
+        principal,
+        request,
+        check=lambda session: catalogue.whole_version(session, body.dataset_version_id),
+    )

@@ -1,0 +1,55 @@
+"""Learning-rate finding, a sweep that keeps nothing: what is asked of the trainer and what it answers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from reel_shared.contracts.base import Model, StoredFile
+from reel_shared.contracts.recipes import RecipeChoice
+
+
+class FindLearningRateRequest(Model):
+    dataset_version_id: str
+    recipe: RecipeChoice = Field(
+        default="article", description="a recipe that ships, by its name, or a whole one"
+    )
+    stage: str | None = Field(
+        default=None, max_length=64, description="of the recipe; its first one unless said"
+    )
+    weights: str = Field(
+        default="recipe",
+        description="where the stage begins: as for a training; for a later stage best the weights of an earlier run",
+    )
+    seed: int = 42
+    start_lr: float = Field(default=1e-7, gt=0, le=10)
+    end_lr: float = Field(default=10.0, gt=0, le=100)
+    steps: int = Field(default=100, ge=20, le=500)
+
+    @model_validator(mode="after")
+    def _rising(self) -> FindLearningRateRequest:
+        if self.start_lr >= self.end_lr:
+            raise ValueError("start_lr must be less than end_lr")
+        return self
+
+
+class SweepPoint(Model):
+    lr: float
+    loss: float = Field(description="smoothed as fastai does, by 0.98 a step")
+    raw_loss: float = Field(description="of this batch alone")
+
+
+class FindLearningRateResult(Model):
+    dataset_version_id: str
+    recipe: str
+    stage: str
+    points: list[SweepPoint]
+    diverged: bool = Field(description="the sweep ended early: the loss was four times its least")
+    suggestions: dict[str, float] = Field(
+        description="valley, steep, minimum -> rate; empty when it diverged too soon to tell"
+    )
+    precision: Literal["fp32", "fp16", "bf16"] = Field(description="the effective one")
+    device: str
+    curve: StoredFile = Field(description="the points and suggestions drawn, as SVG")
+    seconds: float
