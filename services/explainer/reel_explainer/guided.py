@@ -23,6 +23,24 @@ _RELU: frozenset[Callable[..., Any]] = frozenset(
 )
 
 
+_SMOOTH: dict[Callable[..., Any], str] = {
+    getattr(F, name): name
+    for name in (
+        "silu",
+        "gelu",
+        "hardswish",
+        "mish",
+        "elu",
+        "selu",
+        "celu",
+        "leaky_relu",
+        "prelu",
+        "softplus",
+    )
+}
+"""Activations with no guided rule: their gradients would pass unchanged among those that obey it."""
+
+
 class _GuidedReLU(torch.autograd.Function):
     """ReLU up to a ceiling; backward passes positive gradients only, where the forward was active."""
 
@@ -51,11 +69,14 @@ class _GuidedRule(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.rectified = 0
+        self.smooth: set[str] = set()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func in _SMOOTH:
+            self.smooth.add(_SMOOTH[func])
         ceiling = _ceiling(func, kwargs)
         if ceiling is None:
             return func(*args, **kwargs)
@@ -91,14 +112,17 @@ def run_guided(body: nn.Module, head: nn.Module, x: Tensor) -> GuidedPass:
     """Run the network on a batch (N, 3, H, W) so that ``guided_gradients`` can be taken.
 
     Raises:
-        Unprocessable: the body has no ReLU; its guided gradients would be the plain ones by another name.
+        Unprocessable: the body has other activations than ReLU; its guided gradients would be plain ones by another
+            name, in whole or in part.
     """
     leaf = x.detach().clone().requires_grad_()
     with _GuidedRule() as rule:
         activation = body(leaf)
-        if not rule.rectified:
+        if rule.smooth or not rule.rectified:
+            has = f"has {', '.join(sorted(rule.smooth))}" if rule.smooth else "has none"
             raise Unprocessable(
-                "Guided backpropagation needs a network with ReLU and this one has none; ask for gradcam only."
+                f"Guided backpropagation needs a network whose activations are ReLU and this one {has}; ask for "
+                "gradcam only."
             )
         logits = head(activation)
     return GuidedPass(leaf, activation, logits)

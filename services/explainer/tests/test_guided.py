@@ -13,6 +13,7 @@ from captum.attr import GuidedBackprop
 from torch import nn
 
 from reel_explainer.guided import guided_gradcam, guided_gradients, run_guided
+from reel_networks import build
 from reel_networks.gradcam import gradcam
 from reel_shared.errors import Unprocessable
 
@@ -133,11 +134,38 @@ def test_functional_rectifiers_are_guided_too(
     assert off(got[:, 0], theirs.detach()) < 1e-4
 
 
-def test_a_network_without_relu_is_refused(batch: torch.Tensor) -> None:
-    body = nn.Sequential(nn.Conv2d(3, 8, 5, stride=4), nn.SiLU())
+@pytest.mark.parametrize(
+    ("activations", "has"),
+    [
+        ([nn.SiLU()], "this one has silu"),
+        ([nn.GELU()], "this one has gelu"),
+        ([nn.ReLU(), nn.Hardswish(inplace=True)], "this one has hardswish"),
+        ([], "this one has none"),
+    ],
+)
+def test_a_network_of_other_activations_is_refused(
+    batch: torch.Tensor, activations: list[nn.Module], has: str
+) -> None:
+    body = nn.Sequential(nn.Conv2d(3, 8, 5, stride=4), *activations)
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
-    with pytest.raises(Unprocessable, match="gradcam only"):
+    with pytest.raises(Unprocessable, match=f"{has}; ask for gradcam only"):
         guided_backprop(body, head, batch, [0])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "has"),
+    [("mobilenet_v3_large", "hardswish"), ("efficientnet_b0", "silu"), ("convnext_tiny", "gelu")],
+)
+def test_networks_that_cannot_be_guided_say_so(architecture: str, has: str) -> None:
+    model = build(architecture, 2).eval()
+    with pytest.raises(Unprocessable, match=f"this one has {has}"):
+        run_guided(model[0], model[1], torch.rand(1, 3, 64, 64))
+
+
+def test_gates_do_not_hinder_a_network_of_relus() -> None:
+    model = build("regnet_y_3_2gf", 2).eval()
+    run = run_guided(model[0], model[1], torch.rand(1, 3, 64, 64))
+    assert torch.isfinite(guided_gradients(run, [0])).all()
 
 
 def test_guided_gradcam_keeps_what_lies_in_the_heat() -> None:

@@ -28,17 +28,59 @@ class Architecture:
     stats: Stats
     constructor: str
     """Torchvision's name for it, or empty where torchvision has none."""
+    tail: int = 2
+    """So many of the network's children lie behind the body: pooling and classifier."""
+    nested: int | None = None
+    """The body's child whose own children are the layers, where they lie one level deeper."""
+    early: int = 6
+    """So many layers reach stride 8: the early part of the body."""
+
+
+class Body(nn.Sequential):
+    """A network before its pooling: (N, 3, S, S) to (N, features, S/32, S/32), in an early and a late part."""
+
+    def __init__(self, *children: nn.Module, nested: int | None = None, early: int = 6) -> None:
+        super().__init__(*children)
+        self.nested, self.early = nested, early
+
+    def parts(self) -> tuple[list[nn.Module], list[nn.Module]]:
+        """Return the layers up to stride 8 and those behind."""
+        layers = list(self.children())
+        if self.nested is not None:
+            layers[self.nested : self.nested + 1] = layers[self.nested].children()
+        return layers[: self.early], layers[self.early :]
+
+
+def _resnet(name: str, features: int, constructor: str = "") -> Architecture:
+    return Architecture(name, features, IMAGENET, constructor or name)
+
+
+def _nested(name: str, features: int, *, early: int, tail: int = 2) -> Architecture:
+    return Architecture(name, features, IMAGENET, name, tail=tail, nested=0, early=early)
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.name: architecture
     for architecture in (
-        Architecture("resnet18", 512, IMAGENET, "resnet18"),
-        Architecture("resnet34", 512, IMAGENET, "resnet34"),
-        Architecture("resnet50", 2048, IMAGENET, "resnet50"),
-        Architecture("resnet101", 2048, IMAGENET, "resnet101"),
-        Architecture("resnext50", 2048, IMAGENET, "resnext50_32x4d"),
-        Architecture("densenet121", 1024, IMAGENET, "densenet121"),
+        _resnet("resnet18", 512),
+        _resnet("resnet34", 512),
+        _resnet("resnet50", 2048),
+        _resnet("resnet101", 2048),
+        _resnet("resnet152", 2048),
+        _resnet("resnext50", 2048, "resnext50_32x4d"),
+        _resnet("resnext101", 2048, "resnext101_32x8d"),
+        _resnet("wide_resnet50", 2048, "wide_resnet50_2"),
+        _nested("densenet121", 1024, early=7, tail=1),
+        _nested("densenet169", 1664, early=7, tail=1),
+        _nested("densenet201", 1920, early=7, tail=1),
+        _nested("efficientnet_b0", 1280, early=4),
+        _nested("efficientnet_b1", 1280, early=4),
+        _nested("efficientnet_b2", 1408, early=4),
+        _nested("efficientnet_b3", 1536, early=4),
+        _nested("mobilenet_v3_large", 960, early=7),
+        _nested("convnext_tiny", 768, early=4),
+        _nested("convnext_small", 768, early=4),
+        Architecture("regnet_y_3_2gf", 1512, IMAGENET, "regnet_y_3_2gf", nested=1, early=3),
         Architecture("efficientnet_lite0", 1280, LITE, ""),
     )
 }
@@ -70,21 +112,26 @@ def full_network(architecture: Architecture) -> Any:
     return EfficientNet.from_name("efficientnet-lite0")
 
 
-def cut(architecture: Architecture, network: Any) -> nn.Sequential:
+def cut(architecture: Architecture, network: Any) -> Body:
     """Return the part before pooling, as fastai's ``create_body`` cuts it (same names)."""
-    if not architecture.constructor:
+    if architecture.constructor:
+        children = list(network.children())[: -architecture.tail]
+    else:
         from reel_networks.efficientnet import efficientnet_lite0_body
 
-        return efficientnet_lite0_body(network)
-    return nn.Sequential(*list(network.children())[: -1 if architecture.name.startswith("densenet") else -2])
+        children = list(efficientnet_lite0_body(network).children())
+    body = Body(*children, nested=architecture.nested, early=architecture.early)
+    for module in body.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.momentum is not None:
+            # MobileNet's and EfficientNet-Lite's own 0.01 suits hundreds of thousands of steps; statistics would lag
+            # behind a short fine-tuning
+            module.momentum = max(module.momentum, 0.1)
+    return body
 
 
 def parameter_groups(model: nn.Module) -> list[list[nn.Parameter]]:
     """Return three groups for discriminative rates: early body (to stride 8), late body, head."""
     body, head = model.get_submodule("0"), model.get_submodule("1")
-    layers = list(body.children())
-    at = 6
-    if len(layers) == 1:  # DenseNet: all its layers lie one level deeper
-        layers, at = list(layers[0].children()), 7
-    early, late = nn.ModuleList(layers[:at]), nn.ModuleList(layers[at:])
-    return [list(part.parameters()) for part in (early, late, head)]
+    assert isinstance(body, Body)
+    early, late = body.parts()
+    return [list(nn.ModuleList(part).parameters()) for part in (early, late, [head])]

@@ -26,10 +26,6 @@ def efficientnet_lite0_body(network: EfficientNet | None = None) -> nn.Sequentia
     The first six children reach stride 8, as in the ResNets, so both split into parameter groups alike.
     """
     network = network or EfficientNet.from_name("efficientnet-lite0")
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            # its own 0.01 suits hundreds of thousands of steps; statistics would lag behind a short fine-tuning
-            module.momentum = 0.1
     rate = network._global_params.drop_connect_rate or 0.0
     blocks = [
         StochasticBlock(block, rate * index / len(network._blocks))

@@ -19,21 +19,45 @@ from reel_networks import (
     parameter_groups,
     save_weights,
 )
-from reel_networks.architectures import find, full_network
+from reel_networks.architectures import cut, find, full_network
 from reel_networks.weights import _package_state
 
 
-@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "resnet101"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_gives_logits_and_three_groups(architecture: str) -> None:
-    model = build(architecture, 4).eval()
-    with torch.no_grad():
+    """Without memory for numbers: shapes and parts alone."""
+    with torch.device("meta"):
+        model = build(architecture, 4).eval()
         features = model[0](torch.rand(2, 3, 64, 64))
         assert features.shape == (2, ARCHITECTURES[architecture].features, 2, 2)
         assert model[1](features).shape == (2, 4)
+        early = torch.rand(2, 3, 64, 64)
+        for layer in model[0].parts()[0]:
+            early = layer(early)
+        assert early.shape[2:] == (8, 8), "the early part ends at stride 8"
     groups = parameter_groups(model)
     assert len(groups) == 3
+    assert all(groups)
     grouped = [id(parameter) for group in groups for parameter in group]
+    assert len(grouped) == len(set(grouped)), "no parameter is in two groups"
     assert sorted(grouped) == sorted(id(parameter) for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "architecture", ["resnet18", "densenet121", "mobilenet_v3_large", "efficientnet_lite0"]
+)
+def test_the_body_is_the_original_network_up_to_its_pooling(architecture: str) -> None:
+    found = find(architecture)
+    network = full_network(found).eval()
+    heard = []
+    pooled = next(m for m in network.modules() if isinstance(m, torch.nn.AdaptiveAvgPool2d))
+    pooled.register_forward_pre_hook(lambda _module, inputs: heard.append(inputs[0]))
+    body = cut(found, network).eval()
+    assert all(m.momentum == 0.1 for m in body.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        network(x)
+        torch.testing.assert_close(body(x), heard[0])
 
 
 def test_package_weights_and_their_stats_know_a_cat() -> None:

@@ -27,8 +27,28 @@ def _rate_or_rates(value: Any) -> float | tuple[float, float]:
 
 RateOrRates = Annotated[Rate | tuple[Rate, Rate], BeforeValidator(_rate_or_rates)]
 Architecture = Literal[
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnext50", "densenet121", "efficientnet_lite0"
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50",
+    "resnext101",
+    "wide_resnet50",
+    "densenet121",
+    "densenet169",
+    "densenet201",
+    "efficientnet_b0",
+    "efficientnet_b1",
+    "efficientnet_b2",
+    "efficientnet_b3",
+    "mobilenet_v3_large",
+    "convnext_tiny",
+    "convnext_small",
+    "regnet_y_3_2gf",
+    "efficientnet_lite0",
 ]
+"""Those of ``reel_networks``; a test holds both to each other."""
 
 
 class Transforms(Model):
