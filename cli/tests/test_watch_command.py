@@ -149,3 +149,23 @@ def test_a_wrong_recipe_is_not_sent(
     result = CliRunner().invoke(app, ["train", "dsv_1", "--recipe-file", str(path)])
     assert (result.exit_code, asked) == (2, [])
     assert reason in " ".join(result.output.split())
+
+
+def test_a_sweep_is_drawn_with_what_it_suggests(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = [{"lr": 10.0 ** (n / 10 - 7), "loss": 3 - n / 40, "raw_loss": 3.0} for n in range(60)]
+    result = {"points": points, "suggestions": {"valley": 0.0012}, "diverged": True}
+    asked = answers(**{"learning-rates": [job("succeeded", result=result)]})
+    monkeypatch.setattr(console, "wants_json", lambda flag: flag)
+    shown = CliRunner().invoke(app, ["trainings", "find-lr", "dsv_1", "--stage", "one", "--set", "steps=60"])
+    assert shown.exit_code == 0, shown.output
+    assert "rates from 1.0e-07 to 7.9e-02, where the loss diverged" in shown.output
+    assert "valley 1.20e-03" in shown.output
+    sent = json.loads(asked[0].content)
+    assert {name: sent[name] for name in ("dataset_version_id", "recipe", "stage", "steps")} == {
+        "dataset_version_id": "dsv_1",
+        "recipe": "article",
+        "stage": "one",
+        "steps": 60,
+    }
