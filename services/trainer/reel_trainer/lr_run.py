@@ -17,7 +17,7 @@ from reel_shared.cores import usable_cores
 from reel_shared.errors import Unprocessable
 from reel_shared.manifest import Manifest
 from reel_trainer.program import Report, run_program
-from reel_trainer.recipe import Recipe, Stage
+from reel_trainer.recipe import Recipe, Stage, batch_of, find_stage
 from reel_trainer.rows import Rows, choose_rows
 
 RESULT = "result.json"
@@ -39,25 +39,6 @@ class Spec(Model):
     steps: int
     out: Path
     scratch: Path
-
-
-def find_stage(recipe: Recipe, name: str | None) -> int:
-    """Return the place of a stage in a recipe, 0 where none is named. Raises Unprocessable."""
-    names = [stage.name for stage in recipe.stages]
-    if name is None:
-        return 0
-    if name not in names:
-        raise Unprocessable(f"The recipe {recipe.name} has no stage {name!r}; it has {', '.join(names)}.")
-    return names.index(name)
-
-
-def batch_of(stage: Stage) -> int:
-    """Return how many pictures each step takes: one batch, not ``accumulate`` of them. Raises Unprocessable."""
-    if stage.batch_size == "auto":
-        raise Unprocessable(
-            f"Stage {stage.name} finds its batch size itself, and the best rate depends on it; send a recipe with a number."
-        )
-    return stage.batch_size
 
 
 def sample(manifest: Manifest, recipe: Recipe, stage: Stage, *, steps: int, seed: int) -> Rows:

@@ -20,6 +20,7 @@ __all__ = [
     "Recipe",
     "Stage",
     "Transforms",
+    "find_stage",
     "load_recipe",
     "parse_recipe",
     "recipe_names",
@@ -62,3 +63,23 @@ def parse_recipe(text: str) -> Recipe:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise Unprocessable(f"The recipe cannot be followed: {where or 'it'}: {first['msg']}.") from error
+
+
+def find_stage(recipe: Recipe, name: str | None) -> int:
+    """Return the place of a stage in a recipe, 0 where none is named. Raises Unprocessable."""
+    names = [stage.name for stage in recipe.stages]
+    if name is None:
+        return 0
+    if name not in names:
+        raise Unprocessable(f"The recipe {recipe.name} has no stage {name!r}; it has {', '.join(names)}.")
+    return names.index(name)
+
+
+def batch_of(stage: Stage) -> int:
+    """Return how many pictures one batch has. Raises Unprocessable where the training would find that itself."""
+    if stage.batch_size == "auto":
+        raise Unprocessable(
+            f"Stage {stage.name} finds its batch size itself, and the best rate depends on it; send a recipe with a "
+            "number."
+        )
+    return stage.batch_size

@@ -26,8 +26,9 @@ from reel_trainer import tasks
 from reel_trainer.batches import Batches, Places
 from reel_trainer.learner import prepare_network, stage_learner
 from reel_trainer.lr_curve import draw
-from reel_trainer.lr_run import find_stage, sample
+from reel_trainer.lr_run import sample
 from reel_trainer.lr_sweep import Sweep, suggestions
+from reel_trainer.recipe import find_stage
 from reel_trainer.tasks import fetching
 
 CPU = torch.device("cpu")

@@ -22,8 +22,7 @@ from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Submitter
 from reel_shared.web.schemas import JobView
 from reel_trainer import catalogue
-from reel_trainer.lr_run import find_stage
-from reel_trainer.recipe import PUBLIC_WEIGHTS, load_recipe
+from reel_trainer.recipe import PUBLIC_WEIGHTS, batch_of, find_stage, load_recipe
 
 router = APIRouter(tags=["checks"])
 
@@ -71,7 +70,8 @@ def create_leak_gap(body: NewLeakGap, principal: Submitter, request: Request) ->
 @router.post("/v1/learning-rates", status_code=202, response_model=JobView)
 def create_learning_rate(body: NewLearningRate, principal: Submitter, request: Request) -> Response:
     """Find a stage's learning rate: a few steps at rising rates, whose losses suggest one. Keeps no weights."""
-    find_stage(load_recipe(body.recipe), body.stage)
+    recipe = load_recipe(body.recipe)
+    batch_of(recipe.stages[find_stage(recipe, body.stage)])
     return submit_job(
         FIND_LEARNING_RATE,
         body,

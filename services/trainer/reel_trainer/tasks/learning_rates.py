@@ -11,8 +11,8 @@ from reel_shared.runner import Context, task
 from reel_shared.storage import storage
 from reel_trainer import catalogue
 from reel_trainer.child import follow
-from reel_trainer.lr_run import CURVE, RESULT, Spec, find_stage, sample
-from reel_trainer.recipe import load_recipe
+from reel_trainer.lr_run import CURVE, RESULT, Spec, sample
+from reel_trainer.recipe import find_stage, load_recipe
 from reel_trainer.tasks.fetching import attentive, bring_manifest, bring_pictures, bring_weights, relay
 
 
