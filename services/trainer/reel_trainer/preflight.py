@@ -53,8 +53,7 @@ def check(
 
     ``pictures`` holds files named by their SHA-256, ``scratch`` is where a training puts what it decodes and makes.
     """
-    with torch.device("meta"):
-        network = build(recipe.architecture, len(manifest.classes))
+    network = build(recipe.architecture, len(manifest.classes))
     parameters = weight_bytes(network)
     found = [
         *_told(lambda: choose_rows(manifest, recipe)),
@@ -158,7 +157,7 @@ def room(manifest: Manifest, recipe: Recipe, parameters: int) -> Room:
 
 
 def weight_bytes(network: nn.Module) -> int:
-    """Return how large a network's weights are, made or on torch's meta device."""
+    """Return how large a network's weights are."""
     return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
 
 

@@ -116,7 +116,7 @@ def test_it_tells_each_batch_and_how_it_stands(trained) -> None:
     assert all(row["seconds"] > 0 and row["memory"] > 2**20 for row in result.epochs)
     now = [data["now"] for event, data in heard if event == "curve" and "now" in data]
     assert all(n["images_per_second"] > 0 for n in now)
-    assert now[0]["seconds_left"] > now[-1]["seconds_left"] > 0, "the last validation was still to come"
+    assert now[0]["seconds_left"] > now[-1]["seconds_left"] >= 0
 
 
 def test_progress_only_grows_and_ends_whole(trained) -> None:

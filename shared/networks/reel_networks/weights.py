@@ -89,9 +89,8 @@ def check_weights(architecture: str, source: str | Path) -> None:
 
 
 def _check_shapes(architecture: Architecture, path: Path) -> None:
-    with torch.device("meta"):
-        network = full_network(architecture)
-        body = cut(architecture, network)
+    network = full_network(architecture)
+    body = cut(architecture, network)
     shapes = _shapes(path)
     if any(name.startswith("0.") for name in shapes):
         ours = {f"0.{name}": tuple(tensor.shape) for name, tensor in body.state_dict().items()}
