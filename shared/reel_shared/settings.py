@@ -113,6 +113,10 @@ class Trainer(BaseModel):
     processes: int = Field(
         default=0, ge=0, le=64, description="that train one model together; 0: one for each GPU, one on a CPU"
     )
+    mlflow_uri: str = Field(
+        default="", description="an MLflow tracking server, told of every training; empty: nobody is told"
+    )
+    mlflow_experiment: str = "reelsight"
 
 
 class Inference(BaseModel):
@@ -170,6 +174,7 @@ class Settings(BaseSettings):
     trainer: Trainer = Trainer()
     inference: Inference = Inference()
     gates: Gates = Gates()
+    trainer: Trainer = Trainer()
 
 
 @cache

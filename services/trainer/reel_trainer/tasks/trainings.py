@@ -48,6 +48,8 @@ from reel_trainer.tasks.fetching import (
     relay,
 )
 from reel_trainer.tasks.naming import named_after
+from reel_trainer.tasks.tracked import tell_result, tracked
+from reel_trainer.tracking import Tracking
 
 MEDIA_TYPES = {
     CARD: "application/json",
@@ -71,17 +73,14 @@ def train_model(context: Context, request: TrainModelRequest) -> Outcome:
     context.progress(0, unit="pictures", message="starting the training")
     look = checkpointing.attentive_to_stop(context)
     processes = settings().trainer.processes
-    hear = _hearing(context)
-    if not follow("reel_trainer.run", spec, context.scratch, hear=hear, look=look, processes=processes):
-        raise Canceled  # it was asked to stop after an epoch, whose checkpoint is kept
+    with tracked(context, request, recipe) as tracking:
+        hear = _hearing(context, tracking)
+        if not follow("reel_trainer.run", spec, context.scratch, hear=hear, look=look, processes=processes):
+            raise Canceled  # it was asked to stop after an epoch, whose checkpoint is kept
+        result = _result(request, spec)
+        if tracking is not None:
+            result = tell_result(tracking, result)
     card = load_model_card(spec.out)
-    said = json.loads((spec.out / RESULT).read_text())
-    result = TrainModelResult(
-        model_id=spec.model_id,
-        dataset_version_id=request.dataset_version_id,
-        files={name: _publish(spec.out / name) for name in _made(spec.out)},
-        **said,
-    )
 
     def register(session: Session) -> None:
         catalogue.write_model(session, result, card, job_id=context.job_id, serve=request.activate)
@@ -92,7 +91,18 @@ def train_model(context: Context, request: TrainModelRequest) -> Outcome:
     return Outcome(result, register)
 
 
-def _hearing(context: Context) -> Callable[[str, dict[str, Any]], None]:
+def _result(request: TrainModelRequest, spec: Spec) -> TrainModelResult:
+    """Store the model's files and say what the child has made."""
+    said = json.loads((spec.out / RESULT).read_text())
+    return TrainModelResult(
+        model_id=spec.model_id,
+        dataset_version_id=request.dataset_version_id,
+        files={name: _publish(spec.out / name) for name in _made(spec.out)},
+        **said,
+    )
+
+
+def _hearing(context: Context, tracking: Tracking | None) -> Callable[[str, dict[str, Any]], None]:
     told = relay(context)
 
     def hear(event: str, data: dict[str, Any]) -> None:
@@ -102,6 +112,8 @@ def _hearing(context: Context) -> Callable[[str, dict[str, Any]], None]:
             metrics.keep_curve(context, data)
         elif event == "epoch":
             metrics.keep_epoch(context, data)
+            if tracking is not None:
+                tracking.epoch(data)
         else:
             told(event, data)
 
