@@ -174,7 +174,6 @@ class Settings(BaseSettings):
     trainer: Trainer = Trainer()
     inference: Inference = Inference()
     gates: Gates = Gates()
-    trainer: Trainer = Trainer()
 
 
 @cache
