@@ -28,7 +28,8 @@ from reel_trainer.learner import prepare_network, stage_learner
 from reel_trainer.lr_curve import draw
 from reel_trainer.lr_run import sample
 from reel_trainer.lr_sweep import Sweep, suggestions
-from reel_trainer.recipe import find_stage
+from reel_trainer.recipe import batch_of, find_stage
+from reel_trainer.steps import Step
 from reel_trainer.tasks import fetching
 
 CPU = torch.device("cpu")
@@ -58,7 +59,7 @@ def sweep(shapes, recipe, tmp_path):
             batches = Batches(
                 *(manifest.classes, wanted, places, rows, network.stats, CPU, 1, lambda _text: None)
             )
-            return batches.loaders(wanted.stages[0], 0)
+            return batches.loaders(wanted.stages[0], 0, Step(batch_of(wanted.stages[0]), 1))
 
         torch.manual_seed(1)
         network = prepare_network("efficientnet_lite0", 3, "package")

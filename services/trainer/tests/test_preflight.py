@@ -17,6 +17,7 @@ from reel_trainer import preflight
 from reel_trainer.batches import Batches, Places, roomy_side
 from reel_trainer.cache import build_cache, bytes_needed
 from reel_trainer.learner import prepare_network
+from reel_trainer.recipe import batch_of
 from reel_trainer.rows import choose_rows
 from reel_trainer.steps import Step
 
@@ -136,7 +137,7 @@ def test_the_room_counted_is_the_room_taken(shapes, recipe, tmp_path) -> None:
     batches = Batches(
         *(manifest.classes, wanted, places, rows, network.stats, torch.device("cpu"), 1, lambda _text: None)
     )
-    batches.loaders(wanted.stages[1], 1, Step.of(wanted.stages[1], int(wanted.stages[1].batch_size)))
+    batches.loaders(wanted.stages[1], 1, Step.of(wanted.stages[1], batch_of(wanted.stages[1])))
     assert (
         sum(path.stat().st_size for path in tmp_path.glob("*.u8") if path.name != "c.u8")
         == train[1] + valid[1]
