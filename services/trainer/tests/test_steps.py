@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from reel_networks import InputStats
+from reel_networks.architectures import Body
 from reel_shared.errors import Unprocessable
 from reel_trainer.cache import build_cache
 from reel_trainer.data import Loaders, Normalize, PictureLoader, Share
@@ -97,7 +98,7 @@ def without_norms():
     body = [nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU()]
     late = [nn.Conv2d(8, 8, 3), nn.ReLU()]
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
-    return nn.Sequential(nn.Sequential(*body, *late), head)
+    return nn.Sequential(Body(*body, *late), head)
 
 
 def trained(pictures, recipe, step):

@@ -34,6 +34,8 @@ class Architecture:
     """The body's child whose own children are the layers, where they lie one level deeper."""
     early: int = 6
     """So many layers reach stride 8: the early part of the body."""
+    ends_in_function: bool = False
+    """Whether torchvision applies a last ReLU as a function, which is no child and must be put back."""
 
 
 class Body(nn.Sequential):
@@ -55,8 +57,12 @@ def _resnet(name: str, features: int, constructor: str = "") -> Architecture:
     return Architecture(name, features, IMAGENET, constructor or name)
 
 
-def _nested(name: str, features: int, *, early: int, tail: int = 2) -> Architecture:
-    return Architecture(name, features, IMAGENET, name, tail=tail, nested=0, early=early)
+def _nested(name: str, features: int, *, early: int) -> Architecture:
+    return Architecture(name, features, IMAGENET, name, nested=0, early=early)
+
+
+def _densenet(name: str, features: int) -> Architecture:
+    return Architecture(name, features, IMAGENET, name, tail=1, nested=0, early=7, ends_in_function=True)
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -70,9 +76,9 @@ ARCHITECTURES: dict[str, Architecture] = {
         _resnet("resnext50", 2048, "resnext50_32x4d"),
         _resnet("resnext101", 2048, "resnext101_32x8d"),
         _resnet("wide_resnet50", 2048, "wide_resnet50_2"),
-        _nested("densenet121", 1024, early=7, tail=1),
-        _nested("densenet169", 1664, early=7, tail=1),
-        _nested("densenet201", 1920, early=7, tail=1),
+        _densenet("densenet121", 1024),
+        _densenet("densenet169", 1664),
+        _densenet("densenet201", 1920),
         _nested("efficientnet_b0", 1280, early=4),
         _nested("efficientnet_b1", 1280, early=4),
         _nested("efficientnet_b2", 1408, early=4),
@@ -113,9 +119,14 @@ def full_network(architecture: Architecture) -> Any:
 
 
 def cut(architecture: Architecture, network: Any) -> Body:
-    """Return the part before pooling, as fastai's ``create_body`` cuts it (same names)."""
+    """Return the part before pooling, as fastai's ``create_body`` cuts it (same names).
+
+    Unlike there a DenseNet keeps its last ReLU, so that pooling sees what the original network's pooling sees.
+    """
     if architecture.constructor:
         children = list(network.children())[: -architecture.tail]
+        if architecture.ends_in_function:
+            children.append(nn.ReLU())
     else:
         from reel_networks.efficientnet import efficientnet_lite0_body
 
