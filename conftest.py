@@ -2,4 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# Two processes of pytest and what they start share the cores: threads of one small network would only wait for
+# one another, and spin while they do. To be said before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 pytest_plugins = ["reel_shared.testing.servers", "reel_shared.testing.stack"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 from PIL import Image as Pillow
 from PIL import ImageDraw
 from starlette.testclient import TestClient
@@ -25,6 +26,12 @@ from reel_trainer.recipe import Recipe
 from reel_trainer.versions import build_dataset_version
 
 CLASSES = ("disc", "cross", "bars")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    """Programs that ran in this process may have asked for more; so small a network gains nothing from them."""
+    torch.set_num_threads(1)
 
 
 class Shapes(NamedTuple):

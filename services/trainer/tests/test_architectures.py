@@ -15,15 +15,6 @@ from reel_trainer.export import Serving, check_graph, write_graph
 SIZE = 64
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """So small a network gains nothing from more, and threads that wait for each other starve a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_a_recipe_may_name_exactly_the_networks_there_are() -> None:
     assert typing.get_args(Architecture) == tuple(ARCHITECTURES)
 

@@ -37,15 +37,6 @@ STAGE = {"name": "one", "size": 32, "batch_size": 16, "frozen": False, "epochs":
 RECIPE = {"name": "sweep", "architecture": "efficientnet_lite0", "weights": "package", "stages": [STAGE]}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """So small a network gains nothing from more, and threads that wait for each other starve a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def sweep(shapes, recipe, tmp_path):
     """Run one on a copy of the same network and the same batches; return it, the network before and the loaders."""

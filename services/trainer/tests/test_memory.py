@@ -20,14 +20,6 @@ from reel_trainer.training import Keeping, train_model
 MIB = 2**20
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def stages(**changes):
     return [
         {"name": "a", "size": 64, "batch_size": 64, "frozen": False, "epochs": 3, "lr_max": 1e-3} | changes

@@ -20,14 +20,6 @@ from reel_trainer.training import Keeping, train_model
 PLAN = "a" * 64
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def three_stages(**changes) -> Recipe:
     common = {"size": 32, "batch_size": 32}
     stages = [

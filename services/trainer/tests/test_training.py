@@ -32,15 +32,6 @@ def train(shapes, recipe, scratch, *, report=lambda event, data: None, **options
     return train_model(shapes.manifest(), recipe, Places(shapes.folder, scratch), report=report, **settings)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """So small a network gains nothing from more, and threads that wait for each other starve a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def trained(shapes, tmp_path_factory):
     from reel_trainer.recipe import Recipe
