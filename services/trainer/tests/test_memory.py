@@ -153,7 +153,7 @@ def test_memory_that_runs_out_halves_the_batch_and_loses_no_epoch(shapes, recipe
 def test_no_memory_for_two_pictures_is_said(shapes, recipe, tmp_path, leave) -> None:
     def report(event, data):
         if event == "progress" and "stage" in data:
-            leave(90)
+            leave(30)
 
     with pytest.raises(
         Unprocessable, match=r"Stage a: out of memory with 2 pictures of 192 px at a time; take"
