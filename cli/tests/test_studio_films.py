@@ -118,3 +118,22 @@ def test_every_character_moves_and_uses_only_colours_of_its_palette(film):
 def test_an_unknown_film_is_refused_with_the_list():
     with pytest.raises(ValueError, match="harbor-lights"):
         catalogue.film("no-such-film")
+
+
+def test_films_rendered_side_by_side_in_parts_are_the_same_as_one_alone(tmp_path):
+    told = []
+    made = films.render_films(tmp_path / "all", seed=3, seconds=4, on_progress=told.append)
+    assert [file.label for file in made] == list(catalogue.LABELS)
+    assert all(file.rendered for file in made)
+    assert told == sorted(told)
+    assert told[-1] == 1
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == sorted(f.path.name for f in made)
+    parted = next(file for file in made if file.scenes > 1)
+    alone = films.render_film(parted.label, tmp_path / "alone.mp4", seed=3, seconds=4)
+    assert alone.path.read_bytes() == parted.path.read_bytes()
+    with av.open(str(parted.path)) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx(
+        [number / films.RATE for number in range(round(parted.seconds * films.RATE))]
+    )
+    assert not any(file.rendered for file in films.render_films(tmp_path / "all", seed=3, seconds=4))

@@ -36,7 +36,7 @@ def run(data: Path, port: int | None, *, full: bool = False) -> None:
         films = render_films(
             data / "studio" / "films",
             seed=SEED,
-            on_progress=lambda _label, share: update(round(100 * share), 100),
+            on_progress=lambda share: update(round(100 * share), 100),
         )
     rendering = time.monotonic() - started
     with serve(data / "studio" / "drawings", seed=SEED) as studio:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import cv2
@@ -17,18 +20,25 @@ import numpy.typing as npt
 
 from reelsight.studio.backdrops import FRAME_HEIGHT, FRAME_WIDTH, build, photograph
 from reelsight.studio.brush import Hour
-from reelsight.studio.catalogue import FILMS, LABELS, Film, film
+from reelsight.studio.catalogue import LABELS, Film, film
 from reelsight.studio.ink import Picture, Placement, paint
-from reelsight.studio.script import GROUND, Scene, camera, perform, write
+from reelsight.studio.script import GROUND, Scene, camera, length, perform, write
 
 RATE = 24
 HOLD = 2  # frames per drawing: animation on twos
 SECONDS = 120.0
+PARTS = 2  # at most, of a film: five whole films would leave one of two cores idle at the end
+# The quickest preset, but with the filter that hides the edges of its blocks; a drawing that is held is a B-frame,
+# which costs next to nothing and need not be decoded.
+ENCODER = {
+    **{"preset": "ultrafast", "crf": "28", "tune": "animation", "g": "96", "bf": "1", "b_strategy": "0"},
+    "x264-params": "no-deblock=0:deblock=1,1",
+}
 _NOT_FILM = {
     *("drawings.py", "restyle.py", "costumes.py", "gallery.py", "oddities.py"),
     *("server.py", "lookup.py", "commons.py"),
 }
-Progress = Callable[[str, float], None]  # label, share done
+Progress = Callable[[float], None]  # share done
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,46 +131,108 @@ def render_film(
     size: tuple[int, int] = (FRAME_WIDTH, FRAME_HEIGHT),
 ) -> FilmFile:
     """Render one film to `path`; a file that holds the very same film already is left alone."""
-    picked = film(label)
-    scenes = write(picked, seed=seed, seconds=seconds)
-    name = fingerprint(label, seed=seed, seconds=seconds, size=size)
-    total = sum(scene.seconds for scene in scenes)
-    if _recorded(path) == name:
-        return FilmFile(label, picked.title, path, total, len(scenes), rendered=False)
-    part = path.with_name(path.name + ".part")
+    order = Order(label, path, seed, seconds, size)
+    if not order.is_done():
+        for part in order.parts():
+            render_part(order, part)
+        join(order)
+        return order.file(rendered=True)
+    return order.file(rendered=False)
+
+
+class Part(NamedTuple):
+    path: Path
+    scenes: tuple[Scene, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A film to be rendered; `seconds` is the least that it lasts."""
+
+    label: str
+    path: Path
+    seed: int
+    seconds: float = SECONDS
+    size: tuple[int, int] = (FRAME_WIDTH, FRAME_HEIGHT)
+
+    def scenes(self) -> tuple[Scene, ...]:
+        return write(film(self.label), seed=self.seed, seconds=self.seconds)
+
+    def parts(self) -> list[Part]:
+        """Return its scenes in runs of about the same length, each with a file of its own."""
+        scenes = self.scenes()
+        count = min(PARTS, len(scenes))
+        ends = [len(scenes) * number // count for number in range(count + 1)]
+        return [
+            Part(self.path.with_name(f"{self.path.name}.{number}.part"), scenes[begin:end])
+            for number, (begin, end) in enumerate(pairwise(ends))
+        ]
+
+    def fingerprint(self) -> str:
+        return fingerprint(self.label, seed=self.seed, seconds=self.seconds, size=self.size)
+
+    def is_done(self) -> bool:
+        return _recorded(self.path) == self.fingerprint()
+
+    def file(self, *, rendered: bool) -> FilmFile:
+        scenes = self.scenes()
+        return FilmFile(
+            self.label, film(self.label).title, self.path, length(scenes), len(scenes), rendered=rendered
+        )
+
+
+def render_part(order: Order, part: Part) -> None:
+    """Render some of a film's scenes to the part's file, which `join` takes up."""
     cv2.setNumThreads(1)  # one process per core already
-    _encode(part, picked, scenes, size=size, comment=name)
-    part.replace(path)
-    return FilmFile(label, picked.title, path, total, len(scenes), rendered=True)
-
-
-def _encode(
-    path: Path, picked: Film, scenes: tuple[Scene, ...], *, size: tuple[int, int], comment: str
-) -> None:
-    with av.open(str(path), "w", format="mp4") as container:
-        container.metadata["title"], container.metadata["comment"] = picked.title, comment
+    picked = film(order.label)
+    with av.open(str(part.path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=RATE)
-        stream.width, stream.height = size
+        stream.width, stream.height = order.size
         stream.pix_fmt = "yuv420p"
         stream.time_base = Fraction(1, RATE)
         stream.codec_context.thread_count = 1
-        stream.options = {"preset": "superfast", "crf": "28", "tune": "animation", "g": "96"}
+        stream.options = dict(ENCODER)
         number = 0
-        for scene in scenes:
+        for scene in part.scenes:
             for drawing in drawings(picked, scene):
+                frame = _video_frame(drawing, order.size)
                 for _ in range(HOLD):
-                    container.mux(stream.encode(_video_frame(drawing, size, number)))
+                    frame.pts = number
+                    container.mux(stream.encode(frame))
                     number += 1
         container.mux(stream.encode(None))
 
 
-def _video_frame(drawing: Picture, size: tuple[int, int], number: int) -> av.VideoFrame:
+def _video_frame(drawing: Picture, size: tuple[int, int]) -> av.VideoFrame:
     if (drawing.shape[1], drawing.shape[0]) != size:
         drawing = np.asarray(cv2.resize(drawing, size, interpolation=cv2.INTER_AREA), np.uint8)
     planes: npt.NDArray[np.uint8] = np.asarray(cv2.cvtColor(drawing, cv2.COLOR_BGR2YUV_I420), np.uint8)
     frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-    frame.pts, frame.time_base = number, Fraction(1, RATE)
+    frame.time_base = Fraction(1, RATE)
     return frame
+
+
+def join(order: Order) -> None:
+    """Put a film's parts one after the other, as they are encoded; the film is there whole or not at all."""
+    whole = order.path.with_name(order.path.name + ".part")
+    with ExitStack() as opened:
+        container = opened.enter_context(av.open(str(whole), "w", format="mp4"))
+        container.metadata["title"] = film(order.label).title
+        container.metadata["comment"] = order.fingerprint()
+        parts = [opened.enter_context(av.open(str(part.path))) for part in order.parts()]
+        stream = container.add_stream_from_template(parts[0].streams.video[0])
+        begins = 0
+        for each in parts:
+            source = each.streams.video[0]
+            for packet in each.demux(source):
+                if packet.pts is None or packet.dts is None:
+                    continue  # the mark of the end
+                packet.pts, packet.dts, packet.stream = packet.pts + begins, packet.dts + begins, stream
+                container.mux(packet)
+            begins += source.duration or 0
+    whole.replace(order.path)
+    for part in order.parts():
+        part.path.unlink()
 
 
 def render_films(
@@ -173,17 +245,14 @@ def render_films(
 ) -> list[FilmFile]:
     """Render the five films as `<label>.mp4` in `directory`; films that are there already are kept."""
     directory.mkdir(parents=True, exist_ok=True)
-    done: dict[str, FilmFile] = {}
+    orders = [Order(label, directory / f"{label}.mp4", seed, seconds) for label in LABELS]
+    missing = [order for order in orders if not order.is_done()]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = {
-            pool.submit(
-                render_film, each.label, directory / f"{each.label}.mp4", seed=seed, seconds=seconds
-            ): each
-            for each in FILMS
-        }
-        for job in as_completed(jobs):
-            ready = job.result()
-            done[ready.label] = ready
+        jobs = [pool.submit(render_part, order, part) for order in missing for part in order.parts()]
+        for done, job in enumerate(as_completed(jobs), 1):
+            job.result()
             if on_progress:
-                on_progress(ready.label, len(done) / len(FILMS))
-    return [done[label] for label in LABELS]
+                on_progress(done / len(jobs))
+    for order in missing:
+        join(order)
+    return [order.file(rendered=order in missing) for order in orders]

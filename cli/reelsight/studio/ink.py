@@ -41,7 +41,8 @@ class Placement:
 
 
 def fixed(points: Points) -> npt.NDArray[np.int32]:
-    return np.round(np.clip(points, -4000, 4000) * (1 << SHIFT)).astype(np.int32)
+    near: Points = np.minimum(np.maximum(points, -4000), 4000)
+    return np.rint(near * (1 << SHIFT)).astype(np.int32)
 
 
 def darker(colour: Colour, by: float) -> Colour:
@@ -136,9 +137,11 @@ def paint(
 ) -> None:
     """Draw a figure onto the picture."""
     weight = manner.outline * min(2.2, max(0.55, placement.scale**0.7))
-    placed = [
-        (s, tremble(placement.apply(s.points), manner.boil * min(1.5, placement.scale), beat)) for s in figure
-    ]
+    points = placement.apply(np.concatenate([shape.points for shape in figure]))
+    if manner.boil:
+        points = tremble(points, manner.boil * min(1.5, placement.scale), beat)
+    ends = np.cumsum([len(shape.points) for shape in figure[:-1]])
+    placed = list(zip(figure, np.split(points, ends), strict=True))
     if manner.shading == "paper":
         solid = [p for s, p in placed if s.fill and s.closed]
         drop_shadow(canvas, solid, offset=max(2.0, 5 * placement.scale))

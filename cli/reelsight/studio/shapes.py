@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +26,7 @@ class Shape:
     ink: str = "ink"
 
     def moved(self, points: Points) -> Shape:
-        return replace(self, points=points)
+        return Shape(points, self.fill, self.line, self.closed, self.shade, self.ink)
 
 
 Figure = list[Shape]
@@ -38,22 +40,39 @@ def ellipse(
     x: float, y: float, rx: float, ry: float | None = None, *, turn: float = 0.0, steps: int = 26
 ) -> Points:
     """Turn is in degrees, clockwise on screen."""
-    angles = np.linspace(0, 2 * np.pi, steps, endpoint=False)
-    ring = np.stack([rx * np.cos(angles), (rx if ry is None else ry) * np.sin(angles)], axis=1)
-    placed: Points = rotated(ring, turn) + np.array((x, y))
+    ring = _circle(steps) * (rx, rx if ry is None else ry)
+    placed: Points = (rotated(ring, turn) if turn else ring) + (x, y)
     return placed
 
 
 def arc(x: float, y: float, rx: float, ry: float, *, start: float, end: float, steps: int = 12) -> Points:
     """An open curve from `start` to `end` degrees, 0 to the right and 90 down."""
-    angles = np.radians(np.linspace(start, end, steps))
-    return np.stack([x + rx * np.cos(angles), y + ry * np.sin(angles)], axis=1)
+    placed: Points = _bow(end - start, steps) @ _turn(start) * (rx, ry) + (x, y)
+    return placed
+
+
+# Thousands of figures are made of few different circles, arcs and curves: what does not depend on their place is kept.
+@lru_cache
+def _circle(steps: int) -> Points:
+    angles = np.linspace(0, 2 * np.pi, steps, endpoint=False)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+@lru_cache
+def _bow(degrees: float, steps: int) -> Points:
+    """The part of the unit circle from 0 to these degrees."""
+    angles = np.radians(np.linspace(0, degrees, steps))
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _turn(degrees: float) -> Points:
+    angle = math.radians(degrees)
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[c, s], [-s, c]])
 
 
 def rotated(points: Points, degrees: float, about: tuple[float, float] = (0.0, 0.0)) -> Points:
-    angle = np.radians(degrees)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    turned: Points = (points - about) @ turn + about
+    turned: Points = (points - about) @ _turn(degrees) + about
     return turned
 
 
@@ -61,27 +80,44 @@ def curve(*knots: tuple[float, float], closed: bool = True, steps: int = 6) -> P
     """A Catmull-Rom curve through the knots."""
     k = np.array(knots, dtype=np.float64)
     ring = np.concatenate([k[-1:], k, k[:2]] if closed else [k[:1], k, k[-1:]])
-    t = np.linspace(0, 1, steps, endpoint=False)[:, None]
-    p0, p1, p2, p3 = (ring[i : len(ring) - 3 + i, None, :] for i in range(4))
-    spans = 0.5 * (
-        2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3
-    )
-    flat: Points = spans.reshape(-1, 2)
+    count = len(ring) - 3
+    around = np.concatenate([ring[i : count + i] for i in range(4)], axis=1)  # the 4 knots of each span
+    flat: Points = (around @ _catmull_rom(steps)).reshape(-1, 2)
     return flat if closed else np.concatenate([flat, k[-1:]])
+
+
+@lru_cache
+def _catmull_rom(steps: int) -> Points:
+    """The matrix (8, 2 * steps) that makes a span's points of the x and y of its 4 knots."""
+    t = np.linspace(0, 1, steps, endpoint=False)
+    weights = 0.5 * np.array(
+        [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, -(t**2) + t**3]
+    )
+    both = np.zeros((8, 2 * steps))
+    both[::2, ::2] = both[1::2, 1::2] = weights
+    return both
 
 
 def tube(path: Points | Pairs, radii: Sequence[float]) -> Points:
     """The outline of a limb along `path` whose thickness goes through `radii`, with a round end."""
     p = np.asarray(path, dtype=np.float64)
-    r = np.interp(np.linspace(0, 1, len(p)), np.linspace(0, 1, len(radii)), radii)
-    along = np.gradient(p, axis=0)
-    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
-    side = np.stack([-along[:, 1], along[:, 0]], axis=1) * r[:, None]
-    heading = np.degrees(np.arctan2(along[-1, 1], along[-1, 0]))
-    tip = arc(p[-1, 0], p[-1, 1], r[-1], r[-1], start=heading + 90, end=heading - 90, steps=7)
-    base = np.degrees(np.arctan2(along[0, 1], along[0, 0]))
-    root = arc(p[0, 0], p[0, 1], r[0], r[0], start=base - 90, end=base - 270, steps=7)
+    r = _between(tuple(radii), len(p))
+    along = np.concatenate([p[1:2] - p[:1], p[2:] - p[:-2], p[-1:] - p[-2:-1]])
+    along /= np.maximum(np.hypot(along[:, :1], along[:, 1:]), 1e-6)
+    side = along[:, ::-1] * (-1, 1) * r[:, None]
+    half = _bow(-180, 7)  # from one side around the end to the other
+    (a, b), (c, d) = side[-1], side[0]
+    tip = half @ ((a, b), (-b, a)) + p[-1]
+    root = half @ ((-c, -d), (d, -c)) + p[0]
     return np.concatenate([p + side, tip, (p - side)[::-1], root])
+
+
+@lru_cache(maxsize=1024)
+def _between(radii: tuple[float, ...], count: int) -> npt.NDArray[np.float64]:
+    """So many radii, evenly through those given."""
+    given = np.linspace(0, 1, len(radii))
+    spread: npt.NDArray[np.float64] = np.interp(np.linspace(0, 1, count), given, radii)
+    return spread
 
 
 def limb(
