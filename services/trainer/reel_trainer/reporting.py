@@ -42,6 +42,7 @@ def _write(trained: Trained, card: ModelCard, folder: Path, *, split: SplitCerti
         evaluation=read_evaluation((folder / EVALUATION).read_bytes()),
         stages=trained.stages,
         epochs=trained.epochs,
+        curve=trained.curve,
         recipe=card.recipe,
         weights=card.weights,
         seed=seed,

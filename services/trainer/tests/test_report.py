@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from reel_networks import InputStats
-from reel_shared.contracts import StageResult
+from reel_shared.contracts import CurvePoint, StageResult
 from reel_shared.contracts.reports import Report
 from reel_shared.images import PREPROCESSING
 from reel_shared.manifest import ManifestImage
@@ -27,6 +27,7 @@ from reel_trainer.data import Normalize
 from reel_trainer.leaks import certify
 from reel_trainer.recipe import load_recipe
 from reel_trainer.report import gallery as galleries
+from reel_trainer.report.figures import training_charts
 from reel_trainer.report.gallery import Decoded, Gallery
 from reel_trainer.report.page import draw, write_report
 from reel_trainer.reporting import report_training
@@ -110,6 +111,7 @@ def report(model: nn.Sequential, judged: list[Decoded], shapes) -> Report:
         evaluation=evaluation,
         stages=[stage],
         epochs=epochs,
+        curve={"head": curve(100), "all": curve(40)},
         recipe=recipe.model_dump(mode="json"),
         weights="package",
         seed=42,
@@ -119,6 +121,14 @@ def report(model: nn.Sequential, judged: list[Decoded], shapes) -> Report:
         split=certify(shapes.manifest(), manifest_sha256="ab" * 32).summary,
         certificate_sha256="cd" * 32,
     )
+
+
+def curve(batches: int) -> list[CurvePoint]:
+    """Every other batch; the last loss was no number."""
+    return [
+        CurvePoint(step=n, epoch=1, lr=n / 1000, momentum=0.9, loss=None if n == batches else 1 / n)
+        for n in range(2, batches + 1, 2)
+    ]
 
 
 class Page(HTMLParser):
@@ -161,6 +171,27 @@ def test_the_page_asks_for_nothing_and_is_well_formed(html: str) -> None:
     assert not re.search(r"https?:|url\(|@import|\son\w+=", re.sub(r'"data:[^"]*"', "", html))
     assert len(page.ids) == len(set(page.ids))
     assert {link[1:] for link in page.links} <= set(page.ids)
+
+
+def test_the_batches_of_all_stages_lie_behind_one_another(report: Report) -> None:
+    charts = {chart.title: chart for chart in training_charts(report)}
+    loss, rate = charts["Loss by batch"], charts["Learning rate of the head by batch"]
+    assert [band.name for band in rate.bands] == ["head", "all"]
+    first, second = rate.bands
+    assert first.left == rate.left
+    assert second.left == pytest.approx(first.left + first.width)
+    assert first.width / second.width == pytest.approx(100 / 40, rel=0.01)
+    places = [float(place.split()[0].lstrip("M")) for place in rate.lines[0].path.split("L")]
+    assert places == sorted(places)
+    assert len(places) == 70
+    assert places[-1] == rate.right
+    assert rate.lines[0].dots == [], "so many would hide the line"
+    assert loss.lines[0].path.count("L") == 67, "a loss that was no number is left out"
+    assert not [
+        chart.title
+        for chart in training_charts(report.model_copy(update={"curve": {}}))
+        if chart.title.endswith("by batch")
+    ]
 
 
 def test_what_people_wrote_is_escaped(html: str) -> None:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from reel_shared.contracts.base import JsonObject, Model, Sha256
 from reel_shared.contracts.evaluations import Evaluation
-from reel_shared.contracts.trainings import StageResult
+from reel_shared.contracts.trainings import CurvePoint, StageResult
 from reel_shared.contracts.versions import SplitCertificate
 
 
@@ -20,6 +20,10 @@ class Report(Model):
     evaluation: Evaluation
     stages: list[StageResult]
     epochs: list[dict[str, float | str]] = Field(description="one row per epoch")
+    curve: dict[str, list[CurvePoint]] = Field(
+        default_factory=dict,
+        description="loss, rate and momentum by batch, of each stage; empty in older reports",
+    )
     recipe: JsonObject = Field(description="as it was followed")
     weights: str = Field(description="what training started from")
     seed: int

@@ -10,11 +10,13 @@ Point = tuple[float, float]
 
 WIDTH, HEIGHT = 480.0, 280.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 22.0, 40.0
+MOST_DOTS = 60
+"""Of a line; more would run into one another, and each weighs as much as its title."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """``points`` in the data's own units; ``radii`` in pixels, one for each point, or none for plain dots."""
+    """``points`` in the data's own units; ``radii`` in pixels, one for each, or none: short lines have plain dots."""
 
     name: str
     points: Sequence[Point]
@@ -141,10 +143,10 @@ def _scale(values: Sequence[float], given: Point | None, start: float, end: floa
 
 def _draw(line: Line, x: Scale, y: Scale, percent: bool) -> Drawn:
     places = [(x(at), y(value)) for at, value in line.points]
-    radii = line.radii or [2.5] * len(places)
+    radii = line.radii or [2.5] * (len(places) if len(places) <= MOST_DOTS else 0)
     dots = [
         Dot(left, top, round(radius, 1), f"{line.name}: {_said(value, percent)} at {at:.3g}")
-        for (left, top), (at, value), radius in zip(places, line.points, radii, strict=True)
+        for (left, top), (at, value), radius in zip(places, line.points, radii, strict=False)
     ]
     return Drawn(line.name, "M" + "L".join(f"{left} {top}" for left, top in places), dots)
 

@@ -54,7 +54,11 @@ def metric_rows(evaluation: Evaluation) -> list[Row]:
 
 
 def training_charts(report: Report) -> list[Chart]:
-    """Return loss, accuracy and learning rate over the epochs, with the stages as bands."""
+    """Return loss and accuracy over the epochs, then loss, rate and momentum over the batches; stages as bands."""
+    return [*_epoch_charts(report), *_batch_charts(report)]
+
+
+def _epoch_charts(report: Report) -> list[Chart]:
     epochs = report.epochs
     bands, start = [], 0
     for stage, rows in groupby(epochs, key=lambda row: str(row["stage"])):
@@ -67,7 +71,6 @@ def training_charts(report: Report) -> list[Chart]:
     wanted = [
         ("Loss", {"train_loss": "training", "valid_loss": "validation"}, False),
         ("Accuracy on validation pictures", {"accuracy": "all", **names}, True),
-        ("Learning rate at the end of the epoch", {"lr": "head"}, False),
     ]
     charts = [
         line_chart(
@@ -80,6 +83,35 @@ def training_charts(report: Report) -> list[Chart]:
             bands=bands,
         )
         for title, fields, percent in wanted
+    ]
+    return [chart for chart in charts if chart is not None]
+
+
+def _batch_charts(report: Report) -> list[Chart]:
+    """The stages lie behind one another; where a stage ends is its last point's batch."""
+    series: dict[str, list[tuple[float, float]]] = {"loss": [], "lr": [], "momentum": []}
+    bands, start = [], 0
+    for stage, points in report.curve.items():
+        if not points:
+            continue
+        for point in points:
+            for name, line in series.items():
+                value = getattr(point, name)
+                if value is not None:
+                    line.append((float(start + point.step), float(value)))
+        end = start + points[-1].step
+        bands.append((float(start), float(end), stage))
+        start = end
+    wanted = [
+        ("Loss by batch", "loss"),
+        ("Learning rate of the head by batch", "lr"),
+        ("Momentum by batch", "momentum"),
+    ]
+    charts = [
+        line_chart(
+            title, [Line("training", series[name])], x_label="batch", x_range=(0.0, float(start)), bands=bands
+        )
+        for title, name in wanted
     ]
     return [chart for chart in charts if chart is not None]
 
