@@ -15,8 +15,8 @@ from reel_shared.manifest import ManifestImage
 from reel_trainer import checkpoints
 from reel_trainer.checkpoints import Checkpoint, Keep, Moment, StageFigures
 from reel_trainer.evaluation import slices
-from reel_trainer.footprint import memory_used
 from reel_trainer.group import Group, ShareDone
+from reel_trainer.memory import in_use
 from reel_trainer.recipe import Stage
 
 Report = Callable[[str, dict[str, Any]], None]
@@ -94,7 +94,7 @@ class EpochRows(Telling):
             "momentum": float(self.opt.hypers[-1]["mom"]),
             "images_per_second": self._rate,
             "seconds": time.perf_counter() - self._began,
-            **memory_used(self.dls.device),
+            **in_use(self.dls.device),
         }
         row |= {
             f"accuracy_{name}": float(right[part].mean())

@@ -11,7 +11,7 @@ import torch
 from reel_shared.contracts import CurvePoint
 from reel_trainer.callbacks import EpochRow, Report, Telling
 from reel_trainer.checkpoints import StageFigures
-from reel_trainer.footprint import memory_used
+from reel_trainer.memory import in_use
 from reel_trainer.recipe import Recipe, Stage
 
 TELL_EVERY_SECONDS = 1.0
@@ -132,5 +132,5 @@ class LiveFigures(Telling):
         return {
             "images_per_second": self._speed,
             "seconds_left": max(0.0, self._left - self._done) * pace,
-            **memory_used(self.dls.device),
+            **in_use(self.dls.device),
         }

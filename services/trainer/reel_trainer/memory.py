@@ -42,6 +42,14 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def in_use(device: torch.device) -> dict[str, int]:
+    """Return bytes: ``memory`` of this process now, and on a GPU ``gpu_memory``, the most that tensors took so far."""
+    found = {"memory": resident()}
+    if device.type == "cuda":
+        found["gpu_memory"] = torch.cuda.max_memory_allocated(device)
+    return found
+
+
 def available(cgroup: Path = CGROUP, meminfo: Path = MEMINFO) -> int:
     """Return how many bytes more may be taken: by the machine's account, or by the cgroup's (v2, v1) if it is less."""
     lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
