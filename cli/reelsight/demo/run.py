@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from reelsight.demo.work import MissionFailed
 from reelsight.platform.stack import Stack
 from reelsight.screen import Screen
 from reelsight.studio.catalogue import LABELS, film
-from reelsight.studio.films import SECONDS, render_films
+from reelsight.studio.films import SECONDS, FilmFile, render_films
+from reelsight.studio.gallery import make_gallery
 from reelsight.studio.server import serve
 
 SEED = 7
@@ -32,12 +34,7 @@ def run(data: Path, port: int | None, *, full: bool = False) -> None:
     screen = Screen(console.err)
     started = time.monotonic()
     screen.step("rendering films and drawings")
-    with screen.bar("films", unit="%") as update:
-        films = render_films(
-            data / "studio" / "films",
-            seed=SEED,
-            on_progress=lambda share: update(round(100 * share), 100),
-        )
+    films = _render(data / "studio", screen)
     rendering = time.monotonic() - started
     with serve(data / "studio" / "drawings", seed=SEED) as studio:
         env = {
@@ -48,10 +45,9 @@ def run(data: Path, port: int | None, *, full: bool = False) -> None:
             # The studio is on this machine and ours; strangers are asked five times a second at most.
             "REEL_INGEST__FETCHES_PER_HOST_PER_SECOND": "100",
         }
-        drawing = time.monotonic() - started - rendering
         try:
             with Stack(data, port=port, say=lambda line: console.err.print(line), extra_env=env) as stack:
-                booting = time.monotonic() - started - rendering - drawing
+                booting = time.monotonic() - started - rendering
                 client = Client(stack.access.url, stack.access.token)
                 # What an earlier run in this folder had taken down is not taken again.
                 gone = studio.of_bytes({row["sha256"] for row in client.takedowns()})
@@ -71,9 +67,20 @@ def run(data: Path, port: int | None, *, full: bool = False) -> None:
         except (MissionFailed, ServerFailed, OSError, TimeoutError) as error:
             console.fail(f"{error} The logs are in {data / 'logs'}.")
     bordered = {made.label for made in films if film(made.label).manner.border}
-    facts.seconds = {"films": rendering, "drawings": drawing, "start": booting, **facts.seconds}
+    facts.seconds = {"films and drawings": rendering, "start": booting, **facts.seconds}
     checks = judge(facts, bordered=bordered, planted=studio.expected(gone=gone))
     sys.exit(0 if conclude(facts, checks, data, sheets=sheets) else 1)
+
+
+def _render(studio: Path, screen: Screen) -> list[FilmFile]:
+    """Render films and drawings side by side: neither divides evenly among the cores."""
+    with ThreadPoolExecutor(1) as beside, screen.bar("films", unit="%") as update:
+        drawn = beside.submit(make_gallery, studio / "drawings", seed=SEED)
+        films = render_films(
+            studio / "films", seed=SEED, on_progress=lambda share: update(round(100 * share), 100)
+        )
+        drawn.result()
+    return films
 
 
 def conclude(facts: Facts, checks: list[Check], data: Path, *, sheets: dict[str, list[Shown]]) -> bool:

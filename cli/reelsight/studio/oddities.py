@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from functools import cache
 
 import cv2
 import numpy as np
@@ -105,6 +106,7 @@ def page_not_found() -> bytes:
     return b"<!doctype html>\n<title>Gone</title>\n<h1>This picture was removed by its owner.</h1>\n"
 
 
+@cache
 def huge_png() -> bytes:
     """A valid PNG of a few kB whose pixels would fill hundreds of megabytes."""
     deflate = zlib.compressobj(9)
