@@ -125,6 +125,10 @@ class Inference(BaseModel):
     max_batch: int = 4
     queue: int = Field(default=64, description="requests waiting beyond this are refused with 429")
     model_poll_seconds: float = 2.0
+    cache_entries: int = Field(
+        default=10_000, ge=0, description="answers that Redis remembers, of 8 KiB at most; 0: none"
+    )
+    cache_seconds: int = Field(default=3600, ge=1, description="how long it remembers each")
 
 
 class Gates(BaseModel):

@@ -8,18 +8,20 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI, Query, Request
-from starlette.background import BackgroundTask
+from starlette.background import BackgroundTasks
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse, Response
 
 from reel_inference import serving
-from reel_inference.predict import predict_picture, read_picture
+from reel_inference.cache import Looked, Status
+from reel_inference.predict import options_of, predict_picture, read_picture
 from reel_inference.shadow import Answered
 from reel_shared import errors
 from reel_shared.contracts import ACTIVE, PREDICT_PICTURES, Prediction, PredictPicturesRequest
@@ -35,6 +37,9 @@ from reel_shared.web.health import Check
 from reel_shared.web.media import Family
 from reel_shared.web.requests import large_body
 from reel_shared.web.schemas import JobView
+
+if TYPE_CHECKING:
+    from reel_inference.engine import Engine
 
 FORM = "multipart/form-data"
 PICTURES: tuple[Family, ...] = ("picture",)
@@ -87,6 +92,7 @@ async def _serve(_app: FastAPI) -> AsyncIterator[None]:
         threading.Thread(target=watch, args=(stop, seconds), name=name)
         for name, watch in (("models", serving.models().watch), ("shadow", serving.shadow().run))
     ]
+    watchers.append(threading.Thread(target=serving.answers().prepare, name="answers"))
     for watcher in watchers:
         watcher.start()
     try:
@@ -100,6 +106,10 @@ async def _serve(_app: FastAPI) -> AsyncIterator[None]:
 
 router = APIRouter(tags=["predictions"], lifespan=_serve)
 _decoding = CapacityLimiter(usable_cores())
+_remembering = CapacityLimiter(8)
+MEMORY_SECONDS = 0.25
+"""The longest a picture waits for the memory of answers, whatever holds it up: even a name server."""
+MEMORY_NAME = "reelsight"
 
 
 @router.post("/v1/models/{model}/predict", response_model=Prediction, openapi_extra=PICTURE_BODY)
@@ -119,16 +129,45 @@ async def predict(
     engine = serving.models().resident(model)
     if engine is None:
         engine = await run_in_threadpool(serving.models().engine, model)
+    looked = await _look(request, content, engine, options_of(top_k=top_k))
+    headers = {
+        "X-Model": engine.card.id,
+        "Cache-Control": "no-store",
+        "Cache-Status": f"{MEMORY_NAME}; {looked.status}",
+    }
+    if looked.answer is not None:
+        return JSONResponse(looked.answer.model_dump(), headers=headers)
     picture = await anyio.to_thread.run_sync(
         read_picture, content, engine.size, serving.bounds(), limiter=_decoding
     )
     answer = await predict_picture(engine, picture, batcher=serving.batcher(), top_k=top_k)
-    after = None
+    # run once the answer is out: neither memory nor shadow costs anybody a millisecond of waiting
+    after = BackgroundTasks()
+    if looked.question and "no-store" not in _directives(request):
+        after.add_task(_keep, looked.question, answer)
     if model == ACTIVE and serving.shadow().wants(engine.card.id):
-        # run once the answer is out: the shadow costs nobody a millisecond of waiting
-        after = BackgroundTask(_shadowed, Answered(content, picture, engine.card.id, answer.predictions[0]))
-    headers = {"X-Model": engine.card.id, "Cache-Control": "no-store"}
+        after.add_task(_shadowed, Answered(content, picture, engine.card.id, answer.predictions[0]))
     return JSONResponse(answer.model_dump(), headers=headers, background=after)
+
+
+async def _look(request: Request, content: bytes, engine: Engine, options: str) -> Looked:
+    """Ask the memory of answers, within its time."""
+    answers = serving.answers()
+    if not answers.on:
+        return Looked("", Status.BYPASS)
+    fresh = bool({"no-cache", "no-store"} & _directives(request))
+    look = partial(answers.look, content, engine.fingerprint, options, fresh=fresh)
+    with anyio.move_on_after(MEMORY_SECONDS):
+        return await anyio.to_thread.run_sync(look, abandon_on_cancel=True, limiter=_remembering)
+    return Looked("", Status.BYPASS)
+
+
+def _directives(request: Request) -> set[str]:
+    return {part.strip().lower() for part in request.headers.get("cache-control", "").split(",")}
+
+
+async def _keep(question: str, answer: Prediction) -> None:
+    await anyio.to_thread.run_sync(serving.answers().keep, question, answer, limiter=_remembering)
 
 
 async def _shadowed(answered: Answered) -> None:

@@ -6,6 +6,7 @@ new engine.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -30,9 +31,16 @@ class Engine:
     """
 
     def __init__(
-        self, card: ModelCard, lanes: list[openvino.InferRequest], wide: openvino.InferRequest
+        self,
+        card: ModelCard,
+        lanes: list[openvino.InferRequest],
+        wide: openvino.InferRequest,
+        *,
+        precision: Precision,
     ) -> None:
         self.card = card
+        self.fingerprint = hashlib.sha256(f"{card.model_dump_json()} {precision}".encode()).hexdigest()
+        """Equal where equal pictures get equal answers: the card has the graph's hash and the preprocessing's name."""
         self.lanes = len(lanes)
         self._lanes = lanes
         self._wide = wide
@@ -80,7 +88,8 @@ def load_engine(
     narrow = core.compile_model(model, "CPU", _options(lanes, lanes, precision))
     whole = wide and not cores == lanes == 1
     broad = core.compile_model(model, "CPU", _options(cores, 1, precision)) if whole else narrow
-    engine = Engine(card, [narrow.create_infer_request() for _ in range(lanes)], broad.create_infer_request())
+    requests = [narrow.create_infer_request() for _ in range(lanes)]
+    engine = Engine(card, requests, broad.create_infer_request(), precision=precision)
     _warm_up(engine, max_batch)
     return engine
 

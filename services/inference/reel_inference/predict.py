@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reel_inference.batching import Batcher
+from reel_inference.cache import Answers
 from reel_shared import errors
 from reel_shared.contracts import LabelProbability, Prediction
 from reel_shared.cores import usable_cores
@@ -72,6 +73,7 @@ class Answer:
 
     prediction: Prediction | None = None
     error: errors.ReelError | None = None
+    cached: bool = False
 
 
 def predict_pictures(
@@ -81,32 +83,74 @@ def predict_pictures(
     bounds: Bounds,
     batcher: Batcher,
     top_k: int,
+    memory: Answers | None = None,
     timeout: float = 60.0,
 ) -> list[Answer]:
     """Predict many pictures; each fails alone, with its own error. Answers stand in the order of `contents`.
 
-    `contents` are functions that fetch one file's bytes. At most as many as the batcher can queue.
+    `contents` are functions that fetch one file's bytes. At most as many as the batcher can queue. What `memory`
+    holds is not computed; without it nothing is remembered.
     Errors worth a retry of the whole job (storage away) are raised, not written down.
     """
     with ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode") as pool:
-        begin = partial(_begin, engine, bounds=bounds, batcher=batcher, timeout=timeout)
-        outcomes = list(pool.map(begin, contents))
-    answers: list[Answer] = []
-    for outcome in outcomes:
-        if isinstance(outcome, errors.ReelError):
-            answers.append(Answer(error=outcome))
-        else:
-            answers.append(Answer(prediction=answer(outcome.result(), engine.card, top_k=top_k)))
-    return answers
+        begin = partial(
+            _begin,
+            engine,
+            bounds=bounds,
+            batcher=batcher,
+            memory=memory,
+            options=options_of(top_k=top_k),
+            timeout=timeout,
+        )
+        begun = list(pool.map(begin, contents))
+    return [_finish(one, engine, top_k=top_k, memory=memory) for one in begun]
+
+
+def options_of(*, top_k: int) -> str:
+    """What of a request changes an answer, besides picture and model: a part of its name in the memory."""
+    return f"top_k={top_k}"
+
+
+class _Begun(NamedTuple):
+    """One input on its way; ``question`` is its name in the memory, where there is one."""
+
+    outcome: Future[Logits] | Prediction | errors.ReelError
+    question: str = ""
 
 
 def _begin(
-    engine: Engine, content: Callable[[], bytes], *, bounds: Bounds, batcher: Batcher, timeout: float
-) -> Future[Logits] | errors.ReelError:
+    engine: Engine,
+    content: Callable[[], bytes],
+    *,
+    bounds: Bounds,
+    batcher: Batcher,
+    memory: Answers | None,
+    options: str,
+    timeout: float,
+) -> _Begun:
+    question = ""
     try:
-        picture = read_picture(content(), engine.size, bounds)
+        data = content()
+        if memory is not None and memory.on:
+            looked = memory.look(data, engine.fingerprint, options)
+            if looked.answer is not None:
+                return _Begun(looked.answer)
+            question = looked.question
+        picture = read_picture(data, engine.size, bounds)
     except errors.ReelError as error:
         if error.retryable:
             raise
-        return error
-    return batcher.submit(engine, picture, timeout=timeout)
+        return _Begun(error)
+    return _Begun(batcher.submit(engine, picture, timeout=timeout), question)
+
+
+def _finish(begun: _Begun, engine: Engine, *, top_k: int, memory: Answers | None) -> Answer:
+    outcome = begun.outcome
+    if isinstance(outcome, errors.ReelError):
+        return Answer(error=outcome)
+    if isinstance(outcome, Prediction):
+        return Answer(prediction=outcome, cached=True)
+    prediction = answer(outcome.result(), engine.card, top_k=top_k)
+    if memory is not None and begun.question:
+        memory.keep(begun.question, prediction)
+    return Answer(prediction=prediction)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from reel_inference import comparisons
 from reel_inference.batching import Batcher
+from reel_inference.cache import Answers
 from reel_inference.models import ModelRecord, Models
 from reel_inference.predict import Bounds
 from reel_inference.shadow import Shadow
@@ -51,6 +52,17 @@ def batcher() -> Batcher:
     """This process's lanes."""
     inference = settings().inference
     return Batcher(lanes=_lanes(), max_batch=inference.max_batch, bound=inference.queue)
+
+
+@cache
+def answers() -> Answers:
+    """What this process and all others remember of answers."""
+    inference = settings().inference
+    return Answers(
+        settings().redis.url.get_secret_value(),
+        entries=inference.cache_entries,
+        seconds=inference.cache_seconds,
+    )
 
 
 @cache
@@ -102,6 +114,8 @@ def close() -> None:
     """Answer what is queued and let go of engines and lanes."""
     if batcher.cache_info().currsize:
         batcher().close()
+    if answers.cache_info().currsize:
+        answers().close()
     forget()
 
 
@@ -110,6 +124,7 @@ def forget() -> None:
     models.cache_clear()
     shadow.cache_clear()
     batcher.cache_clear()
+    answers.cache_clear()
 
 
 os.register_at_fork(after_in_child=forget)

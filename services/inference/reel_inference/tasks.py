@@ -25,14 +25,15 @@ def predict_pictures(context: Context, request: PredictPicturesRequest) -> Outco
     """Answer every key with its labels or its own error; only storage that is away fails the job."""
     models = serving.models()
     engine = models.refresh() if request.model == ACTIVE else models.engine(request.model)
-    path, failed = context.scratch / "results.jsonl", 0
+    path, failed, cached = context.scratch / "results.jsonl", 0, 0
     with path.open("w", encoding="utf-8") as lines:
         for key, answer in _answers(context, request, engine):
             failed += answer.error is not None
+            cached += answer.cached
             lines.write(_line(key, answer) + "\n")
     results = storage().put_file("predictions", path, JSON_LINES, ".jsonl")
     result = PredictPicturesResult(
-        model=engine.card.id, count=len(request.keys), failed=failed, results=results
+        model=engine.card.id, count=len(request.keys), failed=failed, cached=cached, results=results
     )
     return Outcome(result)
 
@@ -46,7 +47,12 @@ def _answers(
         keys = request.keys[start : start + step]
         contents = [_reader(key) for key in keys]
         answers = predict.predict_pictures(
-            engine, contents, bounds=serving.bounds(), batcher=serving.batcher(), top_k=request.top_k
+            engine,
+            contents,
+            bounds=serving.bounds(),
+            batcher=serving.batcher(),
+            top_k=request.top_k,
+            memory=serving.answers(),
         )
         yield from zip(keys, answers, strict=True)
         context.progress(start + len(keys), total, unit="pictures", message="predicting")

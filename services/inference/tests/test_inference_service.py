@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from reel_inference import api, comparisons, serving
+from reel_inference import api, cache, comparisons, serving
 from reel_inference.shadow import Tally
 from reel_inference.tasks import predict_pictures
 from reel_shared import jobs
@@ -151,7 +152,7 @@ def test_a_newly_active_model_takes_over_without_one_failed_answer(client, publi
 
     def until_swapped(_):
         for _ in range(500):
-            answer = ask(client, picture())
+            answer = ask(client, picture(), headers={"Cache-Control": "no-cache"})
             assert answer.status_code == 200, answer.text
             assert answer.json()["predictions"][0]["label"] == french[answer.headers["X-Model"]]
             if answer.headers["X-Model"] == "mdl_b":
@@ -160,6 +161,74 @@ def test_a_newly_active_model_takes_over_without_one_failed_answer(client, publi
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(until_swapped, range(4)))
+
+
+def status(answer):
+    assert answer.status_code == 200, answer.text
+    return answer.headers["Cache-Status"].removeprefix("reelsight; ")
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """A crowded machine may keep a healthy Redis from answering at once."""
+    monkeypatch.setattr(cache, "PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr(api, "MEMORY_SECONDS", 10.0)
+
+
+def test_the_same_question_is_answered_from_memory_and_said_so(patient, client, publish, reel, monkeypatch):
+    publish("mdl_a")
+    first = ask(client, picture())
+    assert status(first) == "fwd=miss"
+    with monkeypatch.context() as patch:
+        patch.setattr(api, "read_picture", None)  # neither decoded nor computed
+        patch.setattr(api, "predict_picture", None)
+        again = ask(client, picture())
+    assert (status(again), again.json()) == ("hit", first.json())
+    assert again.headers["X-Model"] == "mdl_a"
+    form = client.post("/v1/models/mdl_a/predict", files={"file": ("x.png", picture())})
+    assert status(form) == "hit"  # by its id it is the same model
+    assert status(ask(client, picture("blue"))) == "fwd=miss"
+    assert status(ask(client, picture(), params={"top_k": 1})) == "fwd=miss"
+    assert status(ask(client, picture(), headers={"Cache-Control": "no-cache"})) == "fwd=request"
+    assert (
+        status(ask(client, picture("lime"), headers={"Cache-Control": "No-Store, max-age=0"}))
+        == "fwd=request"
+    )
+    assert status(ask(client, picture("lime"))) == "fwd=miss"
+    publish("mdl_b", marker=9.0)
+    while (swapped := ask(client, picture())).headers["X-Model"] == "mdl_a":
+        assert status(swapped) == "hit"
+        time.sleep(0.02)
+    assert status(swapped) == "fwd=miss"
+    assert swapped.json()["model"] == "mdl_b"
+    for _ in range(2):
+        assert ask(client, b"no picture").status_code == 400
+    reel.configure(inference__cache_entries=0)
+    assert status(ask(client, picture())) == "fwd=bypass"
+
+
+def test_a_redis_that_dies_fails_and_delays_no_answer(client, publish, reel):
+    publish("mdl_a")
+    ask(client, picture())
+    reel.valkey.kill()
+    started = time.monotonic()
+    for _ in range(20):
+        answer = ask(client, picture())
+        assert (status(answer), answer.json()["model"]) == ("fwd=bypass", "mdl_a")
+    assert time.monotonic() - started < 5
+
+
+def test_a_memory_that_never_returns_holds_a_picture_up_for_its_time_only(client, publish, monkeypatch):
+    publish("mdl_a")
+    ask(client, picture())
+    held = threading.Event()
+    monkeypatch.setattr(serving.answers(), "look", lambda *_, **__: held.wait(20))
+    try:
+        started = time.monotonic()
+        assert status(ask(client, picture())) == "fwd=bypass"
+        assert time.monotonic() - started < 10
+    finally:
+        held.set()
 
 
 def test_readiness_waits_for_the_model_but_not_for_there_being_one(client, publish, reel):
@@ -198,10 +267,13 @@ def test_a_shadow_is_asked_what_was_answered_and_its_answers_reach_nobody(client
         assert time.monotonic() < wanted, "the shadow is not followed"
         time.sleep(0.02)
     for colour in ("red", "lime", "lime", "blue"):
-        answer = ask(client, picture(colour))
+        answer = ask(client, picture(colour), headers={"Cache-Control": "no-cache"})
         assert (answer.status_code, answer.json()["model"]) == (200, "mdl_a")
         counted(lambda row: serving.shadow()._queue.empty())
-    ask(client, picture(), model="mdl_a")  # by its id: not what the active model is asked
+    ask(client, picture("green"), model="mdl_a")  # by its id: not what the active model is asked
+    assert (
+        ask(client, picture("blue")).headers["Cache-Status"] == "reelsight; hit"
+    )  # nothing new was answered
     row = counted(lambda row: row.asked == 4)
     assert (row.agreed, row.failed, row.dropped) == (1, 0, 0)
     assert sorted(row.pairs) == [["blue", "green", 1], ["green", "blue", 2]]
@@ -276,6 +348,24 @@ def _outcome(line):
     if "error" in line:
         return line["error"]["type"].rpartition(":")[2]
     return line["predictions"][0]["label"]
+
+
+def test_a_job_shares_the_memory_with_the_endpoint(patient, client, publish, reel):
+    publish("mdl_a")
+    colours = ("red", "lime", "blue")
+    keys = [reel.storage.put_bytes("uploads", picture(colour), "image/png").key for colour in colours]
+    ask(client, picture("red"))
+
+    def job():
+        with transaction() as session:
+            submitted = jobs.submit(session, PREDICT_PICTURES, PredictPicturesRequest(keys=keys))
+        result = run(submitted.id)[1].result
+        return result["cached"], reel.storage.get_bytes(result["results"]["key"], max_bytes=10**6)
+
+    (first, lines), (second, again) = job(), job()
+    assert (first, second) == (1, 3)
+    assert lines == again
+    assert status(ask(client, picture("blue"))) == "hit"
 
 
 def test_a_job_uses_the_model_that_is_active_when_it_runs(publish, reel):

@@ -30,6 +30,7 @@ class PredictPicturesResult(Model):
     model: str
     count: int
     failed: int
+    cached: int = Field(default=0, description="answered from memory: the same picture was asked lately")
     results: StoredFile = Field(
         description="JSONL, one line per input: key, predictions and confident, or error"
     )

@@ -1,0 +1,184 @@
+"""Owns the answers that Redis remembers: the same picture asked of the same model in the same way costs no engine.
+
+Called by the API and by the `predict_pictures` job, from their threads. Redis may be away, slow or full of rubbish:
+then pictures are computed as if there were no memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from reel_shared.contracts import Prediction
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+log = structlog.get_logger(__name__)
+PREFIX = "reel:answer:"
+ENTRY_BYTES = 8 * 1024
+"""A larger answer is not kept: with the number of entries this bounds what Redis holds."""
+PATIENCE_SECONDS = 0.1
+"""How long a picture waits for Redis."""
+AWAY_SECONDS = 5.0
+"""How long Redis is not asked after it did not answer; then by one picture only."""
+
+
+class Status(StrEnum):
+    """What became of a question, as the parameter of the header `Cache-Status` (RFC 9211) says it."""
+
+    HIT = "hit"
+    MISS = "fwd=miss"
+    BYPASS = "fwd=bypass"
+    """Redis is away, or the memory is switched off."""
+    REFRESH = "fwd=request"
+    """Whoever asked wanted it computed."""
+
+
+class Looked(NamedTuple):
+    """What was found under ``question``, the name by which an answer is kept."""
+
+    question: str
+    status: Status
+    answer: Prediction | None = None
+
+
+class _Entry(BaseModel):
+    question: str
+    answer: Prediction
+
+
+class Answers:
+    """So many places in Redis; which one is a question's own follows from its hash.
+
+    Two questions of one place take it from each other. So the number of entries is bounded by their names alone,
+    without an index, and nothing has to be evicted: the server is the queues' broker too and must never be full.
+    """
+
+    def __init__(self, url: str, *, entries: int, seconds: int) -> None:
+        """``entries`` 0 remembers nothing; each lives for ``seconds``."""
+        self._url, self._entries, self._seconds = url, entries, seconds
+        self._lock = threading.Lock()
+        self._away_until = 0.0
+        self._unasked = 0
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is remembered at all."""
+        return self._entries > 0
+
+    @cached_property
+    def _redis(self) -> Redis:
+        return _connect(self._url)
+
+    def prepare(self) -> None:
+        """Do what the first question would wait for."""
+        if self.on:
+            _ = self._redis
+
+    def close(self) -> None:
+        if "_redis" in self.__dict__:
+            self._redis.close()
+
+    def look(self, content: bytes, fingerprint: str, options: str, *, fresh: bool = False) -> Looked:
+        """Look up what was answered of a file's bytes; never raises.
+
+        ``fingerprint`` is the engine's, ``options`` what else changes the answer. ``fresh``: do not ask, only name
+        the question, so that ``keep`` can replace the answer.
+        """
+        if not self.on:
+            return Looked("", Status.BYPASS)
+        picture = hashlib.sha256(content).hexdigest()
+        question = hashlib.sha256(f"{picture} {fingerprint} {options}".encode()).hexdigest()
+        if fresh:
+            return Looked(question, Status.REFRESH)
+        if not self._may_ask():
+            return Looked(question, Status.BYPASS)
+        from redis.exceptions import RedisError, ResponseError
+
+        try:
+            raw = self._redis.get(self._place(question))
+        except ResponseError:  # something else lies there; the next answer overwrites it
+            raw = None
+        except (RedisError, OSError) as error:
+            self._gone(error)
+            return Looked(question, Status.BYPASS)
+        self._back()
+        answer = _read(raw, question) if isinstance(raw, bytes) else None
+        return Looked(question, Status.HIT if answer else Status.MISS, answer)
+
+    def keep(self, question: str, answer: Prediction) -> None:
+        """Remember an answer, if Redis is there; never raises."""
+        if not self.on or not self._may_ask():
+            return
+        entry = _Entry(question=question, answer=answer).model_dump_json().encode()
+        if len(entry) > ENTRY_BYTES:
+            return
+        from redis.exceptions import RedisError
+
+        try:
+            self._redis.set(self._place(question), entry, ex=self._seconds)
+        except (RedisError, OSError) as error:
+            self._gone(error)
+        else:
+            self._back()
+
+    def _place(self, question: str) -> str:
+        return f"{PREFIX}{int(question[:12], 16) % self._entries}"
+
+    def _may_ask(self) -> bool:
+        """Whether Redis is there, as far as is known; of those who ask after a while one finds out for all."""
+        if not self._away_until:
+            return True
+        with self._lock:
+            now = time.monotonic()
+            if now < self._away_until:
+                self._unasked += 1
+                return False
+            self._away_until = now + AWAY_SECONDS
+            return True
+
+    def _gone(self, error: Exception) -> None:
+        with self._lock:
+            before, self._away_until = self._away_until, time.monotonic() + AWAY_SECONDS
+            self._unasked += 1
+        if not before:
+            log.warning("answers.away", reason=f"{type(error).__name__}: {str(error)[:200]}")
+
+    def _back(self) -> None:
+        if not self._away_until:
+            return
+        with self._lock:
+            missed, self._away_until, self._unasked = self._unasked, 0.0, 0
+        log.info("answers.back", unasked=missed)
+
+
+def _connect(url: str) -> Redis:
+    # a tenth of a second of CPU to import, that starting to serve need not wait for
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    # once more, for the first to ask after a restart of Redis meets a connection that is dead
+    return Redis.from_url(
+        url,
+        socket_timeout=PATIENCE_SECONDS,
+        socket_connect_timeout=PATIENCE_SECONDS,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+def _read(raw: bytes, question: str) -> Prediction | None:
+    """Return the answer of this very question; of another one, or of what cannot be read, None."""
+    try:
+        entry = _Entry.model_validate_json(raw)
+    except ValidationError:
+        return None
+    return entry.answer if entry.question == question else None
