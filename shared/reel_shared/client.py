@@ -241,9 +241,20 @@ class Client(Calls):
 
     # --- pictures, models, files --------------------------------------------------------------------------
 
-    def predict(self, picture: bytes, *, model: str = "active", top_k: int = 3) -> JsonObject:
-        """Return ``contracts.Prediction`` of one picture, at once and without a job."""
+    def predict(
+        self, picture: bytes, *, model: str = "active", top_k: int = 3, patience: float | None = None
+    ) -> JsonObject:
+        """Return ``contracts.Prediction`` of one picture, at once and without a job.
+
+        Args:
+            patience: seconds for which the answer is worth waiting, each time it is asked for.
+
+        Raises:
+            ApiError: among others ``deadline-passed``: the model was not reached within ``patience``.
+        """
         headers = {"Content-Type": "application/octet-stream"}
+        if patience is not None:
+            headers["Grpc-Timeout"] = f"{max(1, round(patience * 1000))}m"
         path = f"/v1/models/{model}/predict"
         return self.post(path, params={"top_k": top_k}, content=picture, headers=headers)
 

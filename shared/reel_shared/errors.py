@@ -113,6 +113,12 @@ class JobTimeout(ReelError):
     status, code, title = 504, "timeout", "The job ran out of time"
 
 
+class DeadlinePassed(ReelError):
+    """The caller said how long the answer was worth waiting for, and that is over."""
+
+    status, code, title = 504, "deadline-passed", "The request's deadline has passed"
+
+
 class AttemptsExhausted(ReelError):
     code, title = "attempts-exhausted", "The job was tried as often as its kind allows"
 

@@ -94,6 +94,15 @@ def test_only_what_was_set_is_sent() -> None:
     assert (sent[1].headers["idempotency-key"], sent[1].headers["prefer"]) == ("mine", "wait=10")
 
 
+@pytest.mark.parametrize(("patience", "sent"), [(None, None), (0.25, "250m"), (2, "2000m"), (1e-9, "1m")])
+def test_a_picture_says_how_long_its_answer_is_worth(patience: float | None, sent: str | None) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"patience": request.headers.get("Grpc-Timeout")})
+
+    client = Client("http://reel.test", transport=httpx.MockTransport(answer))
+    assert client.predict(b"picture", patience=patience) == {"patience": sent}
+
+
 def test_waiting_has_an_end(client: Client) -> None:
     job = client.make_variants(MakeVariantsRequest())
     started = time.monotonic()

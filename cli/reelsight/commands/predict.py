@@ -18,6 +18,10 @@ def predict(
     pictures: Pictures,
     top: Annotated[int, typer.Option(help="How many labels to show.")] = 3,
     model: Annotated[str, typer.Option(help="A model's id.")] = "active",
+    patience: Annotated[
+        float | None,
+        typer.Option(help="Seconds that each answer is worth waiting for.", min=0.001, max=90_000),
+    ] = None,
     url: console.UrlOption = "",
     token: console.TokenOption = "",
     data: console.DataOption = console.DEFAULT_DATA,
@@ -29,7 +33,7 @@ def predict(
     refused: list[str] = []
     for picture in pictures:
         try:
-            prediction = client.predict(picture.read_bytes(), model=model, top_k=top)
+            prediction = client.predict(picture.read_bytes(), model=model, top_k=top, patience=patience)
         except Unreachable:
             raise
         except ApiError as error:

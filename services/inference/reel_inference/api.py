@@ -33,13 +33,14 @@ from reel_shared.web import uploads
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.app import create_app
 from reel_shared.web.auth import Submitter, Visitor
+from reel_shared.web.deadlines import Deadline, Patience
 from reel_shared.web.health import Check
 from reel_shared.web.media import Family
 from reel_shared.web.requests import large_body
 from reel_shared.web.schemas import JobView
 
 if TYPE_CHECKING:
-    from reel_inference.engine import Engine
+    from reel_inference.engine import Engine, Pictures
 
 FORM = "multipart/form-data"
 PICTURES: tuple[Family, ...] = ("picture",)
@@ -115,9 +116,13 @@ MEMORY_NAME = "reelsight"
 @router.post("/v1/models/{model}/predict", response_model=Prediction, openapi_extra=PICTURE_BODY)
 @large_body(lambda: settings().limits.picture_bytes)
 async def predict(
-    model: str, request: Request, principal: Visitor, top_k: Annotated[int, Query(ge=1, le=100)] = 3
+    model: str,
+    request: Request,
+    principal: Visitor,
+    deadline: Patience,
+    top_k: Annotated[int, Query(ge=1, le=100)] = 3,
 ) -> Response:
-    """Answer one picture, the request's body, by the `active` model or the one of an id. Nothing is stored."""
+    """Answer one picture, the request's body, by the `active` model or the one of an id. It is not stored."""
     if model != ACTIVE and not principal.may("submit"):
         raise errors.Forbidden("Visitors of the demo may ask the active model only.")
     bound = settings().inference.queue
@@ -137,10 +142,10 @@ async def predict(
     }
     if looked.answer is not None:
         return JSONResponse(looked.answer.model_dump(), headers=headers)
-    picture = await anyio.to_thread.run_sync(
-        read_picture, content, engine.size, serving.bounds(), limiter=_decoding
+    picture = await anyio.to_thread.run_sync(_prepared, content, engine.size, deadline, limiter=_decoding)
+    answer = await predict_picture(
+        engine, picture, batcher=serving.batcher(), top_k=top_k, wanted_until=deadline.at
     )
-    answer = await predict_picture(engine, picture, batcher=serving.batcher(), top_k=top_k)
     # run once the answer is out: neither memory nor shadow costs anybody a millisecond of waiting
     after = BackgroundTasks()
     if looked.question and "no-store" not in _directives(request):
@@ -148,6 +153,12 @@ async def predict(
     if model == ACTIVE and serving.shadow().wants(engine.card.id):
         after.add_task(_shadowed, Answered(content, picture, engine.card.id, answer.predictions[0]))
     return JSONResponse(answer.model_dump(), headers=headers, background=after)
+
+
+def _prepared(content: bytes, size: int, deadline: Deadline) -> Pictures:
+    """Decode in a thread, unless the picture waited for it too long."""
+    deadline.check()
+    return read_picture(content, size, serving.bounds())
 
 
 async def _look(request: Request, content: bytes, engine: Engine, options: str) -> Looked:

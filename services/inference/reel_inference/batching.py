@@ -39,6 +39,7 @@ class _Waiting:
     engine: Infers
     picture: Pictures
     deadline: float
+    wanted_until: float
     answer: Future[Logits]
 
 
@@ -65,11 +66,14 @@ class Batcher:
         """Pictures in the queue now."""
         return len(self._queue)
 
-    def submit(self, engine: Infers, picture: Pictures, *, timeout: float = 10.0) -> Future[Logits]:
+    def submit(
+        self, engine: Infers, picture: Pictures, *, timeout: float = 10.0, wanted_until: float = math.inf
+    ) -> Future[Logits]:
         """Queue one picture, uint8 (size, size, 3); the future gives its logits, float32 (classes,).
 
         Raises errors.TooManyRequests when the queue is full and errors.Unavailable after `close`. The future
-        fails with errors.Unavailable when no lane took the picture within `timeout` seconds.
+        fails with errors.Unavailable when no lane took the picture within `timeout` seconds, and with
+        errors.DeadlinePassed when none did by `wanted_until`, in seconds of time.monotonic.
         """
         if picture.shape != (engine.size, engine.size, 3) or picture.dtype != np.uint8:
             raise ValueError(
@@ -88,7 +92,7 @@ class Batcher:
             now = time.monotonic()
             if self._busy or self._queue:
                 self._crowded_until = now + CROWDED_SECONDS
-            self._queue.append(_Waiting(engine, picture, now + timeout, answer))
+            self._queue.append(_Waiting(engine, picture, now + timeout, wanted_until, answer))
             self._changed.notify()
         return answer
 
@@ -135,12 +139,18 @@ class Batcher:
 
 
 def _still_wanted(items: list[_Waiting]) -> list[_Waiting]:
-    """Leave out pictures whose client is gone, and refuse those that waited past their deadline."""
+    """Leave out pictures whose client is gone, and refuse those that waited past a deadline."""
     now, wanted = time.monotonic(), []
     for item in items:
         if not item.answer.set_running_or_notify_cancel():
             continue
-        if item.deadline < now:
+        if item.wanted_until <= now:
+            item.answer.set_exception(
+                errors.DeadlinePassed(
+                    "No lane was free before the picture's time had run out; allow it more."
+                )
+            )
+        elif item.deadline < now:
             item.answer.set_exception(
                 errors.Unavailable("The picture waited too long for a free lane; try again.", retry_after=1)
             )

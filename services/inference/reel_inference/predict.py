@@ -6,6 +6,7 @@ Called by the API for one picture and by the `predict_pictures` job for many.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -61,9 +62,16 @@ def read_picture(content: bytes, size: int, bounds: Bounds) -> Pictures:
     return preprocess(open_picture(content, max_pixels=bounds.max_pixels, max_bytes=bounds.max_bytes), size)
 
 
-async def predict_picture(engine: Engine, picture: Pictures, *, batcher: Batcher, top_k: int) -> Prediction:
-    """Predict one prepared picture without holding a thread. Raises errors.TooManyRequests when too many wait."""
-    logits = await asyncio.wrap_future(batcher.submit(engine, picture))
+async def predict_picture(
+    engine: Engine, picture: Pictures, *, batcher: Batcher, top_k: int, wanted_until: float | None = None
+) -> Prediction:
+    """Predict one prepared picture without holding a thread.
+
+    Raises errors.TooManyRequests when too many wait, and errors.DeadlinePassed when no lane took the picture by
+    `wanted_until`, in seconds of time.monotonic.
+    """
+    until = math.inf if wanted_until is None else wanted_until
+    logits = await asyncio.wrap_future(batcher.submit(engine, picture, wanted_until=until))
     return answer(logits, engine.card, top_k=top_k)
 
 

@@ -127,6 +127,22 @@ def test_a_picture_past_its_deadline_is_refused_and_costs_no_inference(gate):
     assert gate.batches == [(1, None)]
 
 
+def test_a_picture_nobody_waits_for_any_more_is_dropped_alone(gate):
+    batcher = Batcher(lanes=1, max_batch=4)
+    running = batcher.submit(gate, picture(0))
+    wait_until(lambda: gate.batches)
+    now = time.monotonic()
+    late = batcher.submit(gate, picture(1), wanted_until=now + 0.02)
+    early = batcher.submit(gate, picture(2), wanted_until=now + 30)
+    time.sleep(0.05)
+    gate.open.set()
+    with pytest.raises(errors.DeadlinePassed, match="No lane was free"):
+        late.result(5)
+    assert (running.result(5)[0], early.result(5)[0]) == (0, 2)
+    batcher.close()
+    assert [count for count, _ in gate.batches] == [1, 1], "it shared their batch, and was not computed"
+
+
 def test_a_fault_of_the_engine_reaches_its_clients_and_the_lane_lives_on(gate):
     gate.open.set()
     gate.fault = RuntimeError("no memory")

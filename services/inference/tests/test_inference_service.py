@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from reel_inference import api, cache, comparisons, serving
+from reel_inference import api, cache, comparisons, predict, serving
 from reel_inference.shadow import Tally
 from reel_inference.tasks import predict_pictures
 from reel_shared import jobs
@@ -229,6 +229,35 @@ def test_a_memory_that_never_returns_holds_a_picture_up_for_its_time_only(client
         assert time.monotonic() - started < 10
     finally:
         held.set()
+
+
+def test_a_deadline_is_kept_or_the_picture_is_dropped(client, publish, monkeypatch):
+    publish("mdl_a")
+    content = picture("lime")
+    assert ask(client, content, headers={"Grpc-Timeout": "60S"}).json()["predictions"][0]["label"] == "green"
+    decoded = []
+    monkeypatch.setattr(api, "read_picture", lambda *args: decoded.append(args))
+    late = ask(client, picture("red"), headers={"Grpc-Timeout": "1n"})
+    assert (late.status_code, late.json()["type"]) == (504, "urn:reelsight:problem:deadline-passed")
+    assert (decoded, "Retry-After" in late.headers) == ([], False)
+    monkeypatch.undo()
+
+    def slow(*args):
+        time.sleep(0.3)
+        return predict.read_picture(*args)
+
+    monkeypatch.setattr(api, "read_picture", slow)
+    monkeypatch.setattr(serving.models().resident(), "infer", None)  # it would be a fault to reach it
+    late = ask(client, picture("blue"), headers={"Grpc-Timeout": "250m"})
+    assert (late.status_code, late.json()["detail"][:16]) == (504, "No lane was free")
+
+
+@pytest.mark.parametrize("value", ["", "5", "5s", "-1S", "1.5S", "0m", "123456789m", "1 S", "soon"])
+def test_a_deadline_that_cannot_be_read_is_refused(client, publish, value):
+    publish("mdl_a")
+    refusal = ask(client, picture(), headers={"Grpc-Timeout": value})
+    assert refusal.status_code == 400
+    assert refusal.json()["detail"].startswith(f"Grpc-Timeout is {value!r}; write one to eight digits")
 
 
 def test_readiness_waits_for_the_model_but_not_for_there_being_one(client, publish, reel):
@@ -447,5 +476,7 @@ def test_files_of_a_form_are_stored_as_what_they_are(client, publish, reel):
 
 def test_the_contract_lists_both_ways_of_sending(client):
     paths = client.get("/openapi.json").json()["paths"]
+    named = {item["name"] for item in paths["/v1/models/{model}/predict"]["post"]["parameters"]}
+    assert named == {"model", "top_k", "Grpc-Timeout"}
     for path in ("/v1/models/{model}/predict", "/v1/predictions"):
         assert "multipart/form-data" in paths[path]["post"]["requestBody"]["content"]
