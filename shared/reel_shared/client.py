@@ -242,11 +242,18 @@ class Client(Calls):
     # --- pictures, models, files --------------------------------------------------------------------------
 
     def predict(
-        self, picture: bytes, *, model: str = "active", top_k: int = 3, patience: float | None = None
+        self,
+        picture: bytes,
+        *,
+        model: str = "active",
+        top_k: int = 3,
+        tta: int = 0,
+        patience: float | None = None,
     ) -> JsonObject:
         """Return ``contracts.Prediction`` of one picture, at once and without a job.
 
         Args:
+            tta: 1 averages over the picture and its mirror image.
             patience: seconds for which the answer is worth waiting, each time it is asked for.
 
         Raises:
@@ -256,7 +263,7 @@ class Client(Calls):
         if patience is not None:
             headers["Grpc-Timeout"] = f"{max(1, round(patience * 1000))}m"
         path = f"/v1/models/{model}/predict"
-        return self.post(path, params={"top_k": top_k}, content=picture, headers=headers)
+        return self.post(path, params={"top_k": top_k, "tta": tta}, content=picture, headers=headers)
 
     def models(self, *, tag: str = "") -> Iterator[JsonObject]:
         return self.rows("/v1/models", tag=tag)

@@ -18,6 +18,7 @@ def predict(
     pictures: Pictures,
     top: Annotated[int, typer.Option(help="How many labels to show.")] = 3,
     model: Annotated[str, typer.Option(help="A model's id.")] = "active",
+    tta: Annotated[int, typer.Option(help="1: let the mirror image count too.", min=0, max=1)] = 0,
     patience: Annotated[
         float | None,
         typer.Option(help="Seconds that each answer is worth waiting for.", min=0.001, max=90_000),
@@ -33,7 +34,9 @@ def predict(
     refused: list[str] = []
     for picture in pictures:
         try:
-            prediction = client.predict(picture.read_bytes(), model=model, top_k=top, patience=patience)
+            prediction = client.predict(
+                picture.read_bytes(), model=model, top_k=top, tta=tta, patience=patience
+            )
         except Unreachable:
             raise
         except ApiError as error:

@@ -23,7 +23,7 @@ from reel_inference import serving
 from reel_inference.cache import Looked, Status
 from reel_inference.predict import options_of, predict_picture, read_picture
 from reel_inference.shadow import Answered
-from reel_shared import errors
+from reel_shared import errors, views
 from reel_shared.contracts import ACTIVE, PREDICT_PICTURES, Prediction, PredictPicturesRequest
 from reel_shared.cores import usable_cores
 from reel_shared.db.engine import reading
@@ -40,6 +40,8 @@ from reel_shared.web.requests import large_body
 from reel_shared.web.schemas import JobView
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from reel_inference.engine import Engine, Pictures
 
 FORM = "multipart/form-data"
@@ -74,6 +76,7 @@ JOB_BODY: dict[str, Any] = {
                         "file": {"type": "array", "items": BINARY},
                         "model": {"type": "string"},
                         "top_k": {"type": "integer"},
+                        "tta": {"type": "integer"},
                         "metadata": {"type": "string", "description": "JSON"},
                     },
                     "required": ["file"],
@@ -121,6 +124,7 @@ async def predict(
     principal: Visitor,
     deadline: Patience,
     top_k: Annotated[int, Query(ge=1, le=100)] = 3,
+    tta: Annotated[int, Query(ge=0, le=views.MOST, description="1: the mirror image counts too")] = 0,
 ) -> Response:
     """Answer one picture, the request's body, by the `active` model or the one of an id. It is not stored."""
     if model != ACTIVE and not principal.may("submit"):
@@ -134,7 +138,8 @@ async def predict(
     engine = serving.models().resident(model)
     if engine is None:
         engine = await run_in_threadpool(serving.models().engine, model)
-    looked = await _look(request, content, engine, options_of(top_k=top_k))
+    views.check(tta, engine.card.recipe, engine.card.id)
+    looked = await _look(request, content, engine, options_of(top_k=top_k, tta=tta))
     headers = {
         "X-Model": engine.card.id,
         "Cache-Control": "no-store",
@@ -144,13 +149,14 @@ async def predict(
         return JSONResponse(looked.answer.model_dump(), headers=headers)
     picture = await anyio.to_thread.run_sync(_prepared, content, engine.size, deadline, limiter=_decoding)
     answer = await predict_picture(
-        engine, picture, batcher=serving.batcher(), top_k=top_k, wanted_until=deadline.at
+        engine, picture, batcher=serving.batcher(), top_k=top_k, tta=tta, wanted_until=deadline.at
     )
     # run once the answer is out: neither memory nor shadow costs anybody a millisecond of waiting
     after = BackgroundTasks()
     if looked.question and "no-store" not in _directives(request):
         after.add_task(_keep, looked.question, answer)
-    if model == ACTIVE and serving.shadow().wants(engine.card.id):
+    # by its plain view a shadow cannot be compared with a mean over views
+    if model == ACTIVE and not tta and serving.shadow().wants(engine.card.id):
         after.add_task(_shadowed, Answered(content, picture, engine.card.id, answer.predictions[0]))
     return JSONResponse(answer.model_dump(), headers=headers, background=after)
 
@@ -198,7 +204,7 @@ async def create_prediction(request: Request, principal: Submitter) -> Response:
         body,
         principal,
         request,
-        check=lambda session: find_model(session, body.model),
+        check=lambda session: _check_model(session, body),
     )
 
 
@@ -219,7 +225,12 @@ async def _one_picture(request: Request) -> bytes:
 
 def _require_model(body: PredictionJob) -> None:
     with reading() as session:
-        find_model(session, body.model)
+        _check_model(session, body)
+
+
+def _check_model(session: Session, body: PredictionJob) -> None:
+    row = find_model(session, body.model)
+    views.check(body.tta, row.card.get("recipe", {}), row.id)
 
 
 def app() -> FastAPI:

@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -75,26 +76,39 @@ class Batcher:
         fails with errors.Unavailable when no lane took the picture within `timeout` seconds, and with
         errors.DeadlinePassed when none did by `wanted_until`, in seconds of time.monotonic.
         """
-        if picture.shape != (engine.size, engine.size, 3) or picture.dtype != np.uint8:
-            raise ValueError(
-                f"picture is {picture.dtype} {picture.shape}, the engine takes {engine.size} px uint8"
-            )
-        answer: Future[Logits] = Future()
+        return self.submit_all(engine, [picture], timeout=timeout, wanted_until=wanted_until)[0]
+
+    def submit_all(
+        self,
+        engine: Infers,
+        pictures: Sequence[Pictures],
+        *,
+        timeout: float = 10.0,
+        wanted_until: float = math.inf,
+    ) -> list[Future[Logits]]:
+        """Queue pictures together, or none of them; else as `submit`."""
+        for picture in pictures:
+            if picture.shape != (engine.size, engine.size, 3) or picture.dtype != np.uint8:
+                raise ValueError(
+                    f"picture is {picture.dtype} {picture.shape}, the engine takes {engine.size} px uint8"
+                )
+        answers: list[Future[Logits]] = [Future() for _ in pictures]
         with self._changed:
             if self._closed:
                 raise errors.Unavailable("This server is stopping; send the picture again.", retry_after=1)
-            if len(self._queue) >= self._bound:
+            if len(self._queue) + len(pictures) > self._bound:
                 seconds = max(1, math.ceil(len(self._queue) * self._seconds_per_picture))
                 raise errors.TooManyRequests(
                     f"{len(self._queue)} pictures are waiting already; try again in {seconds} s.",
                     retry_after=seconds,
                 )
             now = time.monotonic()
-            if self._busy or self._queue:
+            if self._busy or self._queue or len(pictures) > 1:
                 self._crowded_until = now + CROWDED_SECONDS
-            self._queue.append(_Waiting(engine, picture, now + timeout, wanted_until, answer))
-            self._changed.notify()
-        return answer
+            for picture, answer in zip(pictures, answers, strict=True):
+                self._queue.append(_Waiting(engine, picture, now + timeout, wanted_until, answer))
+            self._changed.notify(len(pictures))
+        return answers
 
     def close(self) -> None:
         """Answer what is queued, then stop the lanes."""

@@ -23,6 +23,7 @@ from reel_shared.contracts import LabelProbability, Prediction
 from reel_shared.cores import usable_cores
 from reel_shared.images import open_picture, preprocess
 from reel_shared.model_card import ModelCard
+from reel_shared.views import average, views_of
 
 if TYPE_CHECKING:
     from reel_inference.engine import Engine, Logits, Pictures
@@ -37,14 +38,20 @@ def probabilities(logits: Logits, temperature: float) -> NDArray[np.float64]:
 
 def top_labels(logits: Logits, card: ModelCard, *, top_k: int) -> list[LabelProbability]:
     """The `top_k` most probable labels of one picture, best first; equal ones in class order."""
-    chances = probabilities(logits, card.temperature)
+    return _best(probabilities(logits, card.temperature), card, top_k=top_k)
+
+
+def _best(chances: NDArray[np.float64], card: ModelCard, *, top_k: int) -> list[LabelProbability]:
     order = np.argsort(-chances, kind="stable")[:top_k]
     return [LabelProbability(label=card.classes[i], probability=float(chances[i])) for i in order]
 
 
-def answer(logits: Logits, card: ModelCard, *, top_k: int) -> Prediction:
-    """What a model says of one picture, and whether it is sure of it by its card's threshold."""
-    labels = top_labels(logits, card, top_k=top_k)
+def answer(logits: Sequence[Logits], card: ModelCard, *, top_k: int) -> Prediction:
+    """What a model says of one picture, and whether it is sure of it by its card's threshold.
+
+    `logits` has a row for each view of the picture, the plain one first; their probabilities are averaged.
+    """
+    labels = _best(average(probabilities(np.stack(logits), card.temperature)), card, top_k=top_k)
     sure = labels[0].probability >= card.not_sure_below
     return Prediction(model=card.id, predictions=labels, confident=sure)
 
@@ -63,15 +70,22 @@ def read_picture(content: bytes, size: int, bounds: Bounds) -> Pictures:
 
 
 async def predict_picture(
-    engine: Engine, picture: Pictures, *, batcher: Batcher, top_k: int, wanted_until: float | None = None
+    engine: Engine,
+    picture: Pictures,
+    *,
+    batcher: Batcher,
+    top_k: int,
+    tta: int = 0,
+    wanted_until: float | None = None,
 ) -> Prediction:
-    """Predict one prepared picture without holding a thread.
+    """Predict one prepared picture by itself and `tta` changed views, without holding a thread.
 
     Raises errors.TooManyRequests when too many wait, and errors.DeadlinePassed when no lane took the picture by
     `wanted_until`, in seconds of time.monotonic.
     """
     until = math.inf if wanted_until is None else wanted_until
-    logits = await asyncio.wrap_future(batcher.submit(engine, picture, wanted_until=until))
+    rows = batcher.submit_all(engine, views_of(picture, tta), wanted_until=until)
+    logits = await asyncio.gather(*(asyncio.wrap_future(row) for row in rows))
     return answer(logits, engine.card, top_k=top_k)
 
 
@@ -91,12 +105,14 @@ def predict_pictures(
     bounds: Bounds,
     batcher: Batcher,
     top_k: int,
+    tta: int = 0,
     memory: Answers | None = None,
     timeout: float = 60.0,
 ) -> list[Answer]:
     """Predict many pictures; each fails alone, with its own error. Answers stand in the order of `contents`.
 
-    `contents` are functions that fetch one file's bytes. At most as many as the batcher can queue. What `memory`
+    `contents` are functions that fetch one file's bytes. At most as many as the batcher can queue, each
+    with `tta` changed views. What `memory`
     holds is not computed; without it nothing is remembered.
     Errors worth a retry of the whole job (storage away) are raised, not written down.
     """
@@ -107,22 +123,23 @@ def predict_pictures(
             bounds=bounds,
             batcher=batcher,
             memory=memory,
-            options=options_of(top_k=top_k),
+            tta=tta,
+            options=options_of(top_k=top_k, tta=tta),
             timeout=timeout,
         )
         begun = list(pool.map(begin, contents))
     return [_finish(one, engine, top_k=top_k, memory=memory) for one in begun]
 
 
-def options_of(*, top_k: int) -> str:
+def options_of(*, top_k: int, tta: int) -> str:
     """What of a request changes an answer, besides picture and model: a part of its name in the memory."""
-    return f"top_k={top_k}"
+    return f"top_k={top_k} tta={tta}"
 
 
 class _Begun(NamedTuple):
     """One input on its way; ``question`` is its name in the memory, where there is one."""
 
-    outcome: Future[Logits] | Prediction | errors.ReelError
+    outcome: list[Future[Logits]] | Prediction | errors.ReelError
     question: str = ""
 
 
@@ -132,6 +149,7 @@ def _begin(
     *,
     bounds: Bounds,
     batcher: Batcher,
+    tta: int,
     memory: Answers | None,
     options: str,
     timeout: float,
@@ -149,7 +167,7 @@ def _begin(
         if error.retryable:
             raise
         return _Begun(error)
-    return _Begun(batcher.submit(engine, picture, timeout=timeout), question)
+    return _Begun(batcher.submit_all(engine, views_of(picture, tta), timeout=timeout), question)
 
 
 def _finish(begun: _Begun, engine: Engine, *, top_k: int, memory: Answers | None) -> Answer:
@@ -158,7 +176,7 @@ def _finish(begun: _Begun, engine: Engine, *, top_k: int, memory: Answers | None
         return Answer(error=outcome)
     if isinstance(outcome, Prediction):
         return Answer(prediction=outcome, cached=True)
-    prediction = answer(outcome.result(), engine.card, top_k=top_k)
+    prediction = answer([row.result() for row in outcome], engine.card, top_k=top_k)
     if memory is not None and begun.question:
         memory.keep(begun.question, prediction)
     return Answer(prediction=prediction)

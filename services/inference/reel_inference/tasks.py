@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from reel_inference import predict, serving
 from reel_inference.engine import Engine
-from reel_shared import contracts
+from reel_shared import contracts, views
 from reel_shared.contracts import ACTIVE, PREDICT_PICTURES, PredictPicturesRequest, PredictPicturesResult
 from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
@@ -25,6 +25,7 @@ def predict_pictures(context: Context, request: PredictPicturesRequest) -> Outco
     """Answer every key with its labels or its own error; only storage that is away fails the job."""
     models = serving.models()
     engine = models.refresh() if request.model == ACTIVE else models.engine(request.model)
+    views.check(request.tta, engine.card.recipe, engine.card.id)
     path, failed, cached = context.scratch / "results.jsonl", 0, 0
     with path.open("w", encoding="utf-8") as lines:
         for key, answer in _answers(context, request, engine):
@@ -42,7 +43,7 @@ def _answers(
     context: Context, request: PredictPicturesRequest, engine: Engine
 ) -> Iterator[tuple[contracts.ObjectKey, predict.Answer]]:
     """Yield keys with answers in the order asked, a queueful at a time, reporting between."""
-    step, total = settings().inference.queue, len(request.keys)
+    step, total = max(1, settings().inference.queue // (1 + request.tta)), len(request.keys)
     for start in range(0, total, step):
         keys = request.keys[start : start + step]
         contents = [_reader(key) for key in keys]
@@ -52,6 +53,7 @@ def _answers(
             bounds=serving.bounds(),
             batcher=serving.batcher(),
             top_k=request.top_k,
+            tta=request.tta,
             memory=serving.answers(),
         )
         yield from zip(keys, answers, strict=True)

@@ -50,6 +50,7 @@ def make_model(tmp_path):
         marker=0.0,
         classes=("red", "green", "blue", "marker"),
         preprocessing=PREPROCESSING,
+        recipe=None,
     ):
         folder = tmp_path / "published" / name
         folder.mkdir(parents=True)
@@ -62,7 +63,7 @@ def make_model(tmp_path):
             mean=(0, 0, 0),
             std=(1, 1, 1),
             preprocessing=preprocessing,
-            recipe={},
+            recipe=recipe or {},
             dataset_version_id="dsv_1",
             manifest_sha256="0" * 64,
             precision="fp32",

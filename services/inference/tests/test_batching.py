@@ -111,6 +111,22 @@ def test_a_full_queue_refuses_with_a_time_to_come_back(gate):
     batcher.close()
 
 
+def test_views_of_a_picture_are_queued_together_or_not_at_all(gate):
+    batcher = Batcher(lanes=1, bound=3)
+    running = batcher.submit(gate, picture(0))
+    wait_until(lambda: batcher.waiting == 0 and gate.batches)
+    two = batcher.submit_all(gate, [picture(1), picture(2)])
+    with pytest.raises(errors.TooManyRequests):
+        batcher.submit_all(gate, [picture(3), picture(4)])
+    with pytest.raises(ValueError, match="engine takes"):
+        batcher.submit_all(gate, [picture(3), picture(4, size=3)])
+    assert batcher.waiting == 2
+    gate.open.set()
+    assert [int(row.result(5)[0]) for row in (running, *two)] == [0, 1, 2]
+    batcher.close()
+    assert [count for count, _ in gate.batches] == [1, 2]
+
+
 def test_a_picture_past_its_deadline_is_refused_and_costs_no_inference(gate):
     batcher = Batcher(lanes=1)
     running = batcher.submit(gate, picture(0))

@@ -231,6 +231,40 @@ def test_a_memory_that_never_returns_holds_a_picture_up_for_its_time_only(client
         held.set()
 
 
+def test_a_mirror_image_may_count_too_where_training_mirrored(client, publish, reel):
+    publish("mdl_a")
+    plain = ask(client, picture("lime"))
+    both = ask(client, picture("lime"), params={"tta": 1})
+    assert status(both) == "fwd=miss", "another option is another question"
+    chances = [
+        {item["label"]: item["probability"] for item in one.json()["predictions"]} for one in (plain, both)
+    ]
+    assert chances[0] == pytest.approx(chances[1], abs=1e-6), "one colour is its own mirror image"
+    assert ask(client, picture(), params={"tta": 2}).status_code == 422
+    key = reel.storage.put_bytes("uploads", picture("blue"), "image/png").key
+    job = client.post("/v1/predictions", json={"keys": [key], "tta": 1}).json()
+    assert run(job["id"])[1].result["failed"] == 0
+    again = ask(client, picture("blue"), params={"tta": 1})
+    assert again.json()["predictions"][0]["label"] == "blue"
+
+    publish("mdl_b", active=False, recipe={"transforms": {"flip": False}})
+    refusals = [
+        ask(client, picture(), model="mdl_b", params={"tta": 1}),
+        client.post("/v1/predictions", json={"keys": [key], "model": "mdl_b", "tta": 1}),
+        client.post(
+            "/v1/predictions", files={"file": ("a.png", picture())}, data={"model": "mdl_b", "tta": "1"}
+        ),
+    ]
+    for refusal in refusals:
+        assert (refusal.status_code, "without mirrored" in refusal.json()["detail"]) == (422, True)
+    assert ask(client, picture(), model="mdl_b").status_code == 200
+    with transaction() as session:
+        request = PredictPicturesRequest(keys=[key], model="mdl_b", tta=1)
+        job_id = jobs.submit(session, PREDICT_PICTURES, request).id
+    state, failed = run(job_id)
+    assert (state, failed.attempt, "without mirrored" in failed.error["detail"]) == ("failed", 1, True)
+
+
 def test_a_deadline_is_kept_or_the_picture_is_dropped(client, publish, monkeypatch):
     publish("mdl_a")
     content = picture("lime")
@@ -477,6 +511,6 @@ def test_files_of_a_form_are_stored_as_what_they_are(client, publish, reel):
 def test_the_contract_lists_both_ways_of_sending(client):
     paths = client.get("/openapi.json").json()["paths"]
     named = {item["name"] for item in paths["/v1/models/{model}/predict"]["post"]["parameters"]}
-    assert named == {"model", "top_k", "Grpc-Timeout"}
+    assert named == {"model", "top_k", "tta", "Grpc-Timeout"}
     for path in ("/v1/models/{model}/predict", "/v1/predictions"):
         assert "multipart/form-data" in paths[path]["post"]["requestBody"]["content"]

@@ -57,8 +57,50 @@ def test_an_answer_is_sure_from_the_cards_threshold_on(engine, threshold, sure):
     chances = np.array([0.7, 0.2, 0.06, 0.04])
     card = engine.card.model_copy(update={"not_sure_below": threshold})
     # a hair above 0.7, for logits are single precision
-    found = answer(np.log(chances).astype(np.float32) + np.float32([1e-6, 0, 0, 0]), card, top_k=2)
+    found = answer([np.log(chances).astype(np.float32) + np.float32([1e-6, 0, 0, 0])], card, top_k=2)
     assert (found.confident, len(found.predictions), found.model) == (sure, 2, "mdl_a")
+
+
+class LeftHalf:
+    """An engine to which a picture and its mirror image differ: it sees the left half only."""
+
+    def __init__(self, engine):
+        self.card, self.size, self.fingerprint = engine.card, engine.size, engine.fingerprint
+        self._engine, self.rows = engine, 0
+
+    def infer(self, pictures, lane=None):
+        self.rows += len(pictures)
+        left = pictures[:, :, : self.size // 2]
+        return self._engine.infer(np.concatenate([left, left], axis=2), lane)
+
+
+def halves(left, right):
+    stream = io.BytesIO()
+    image = Image.new("RGB", (40, 40), left)
+    image.paste(right, (20, 0, 40, 40))
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_the_mirror_image_counts_three_eighths(engine, batcher, temperature):
+    engine.card = engine.card.model_copy(update={"temperature": temperature})
+    seeing = LeftHalf(engine)
+
+    def ask(content, tta):
+        contents = [lambda: content] * 3
+        found = predict_pictures(seeing, contents, bounds=BOUNDS, batcher=batcher, top_k=4, tta=tta)
+        assert [one.prediction for one in found] == [found[0].prediction] * 3
+        return {item.label: item.probability for item in found[0].prediction.predictions}
+
+    plain, mirrored = ask(halves("red", "black"), 0), ask(halves("black", "red"), 0)
+    assert seeing.rows == 6
+    mean = ask(halves("red", "black"), 1)
+    assert seeing.rows == 12
+    assert abs(plain["red"] - mirrored["red"]) > 0.2
+    for label in plain:
+        assert mean[label] == pytest.approx(0.625 * plain[label] + 0.375 * mirrored[label], abs=1e-6)
+    assert sum(mean.values()) == pytest.approx(1)
 
 
 def test_a_bad_picture_fails_alone(engine, batcher):

@@ -18,6 +18,7 @@ from reel_shared.contracts.evaluations import (
     Scaling,
 )
 from reel_shared.manifest import ManifestImage
+from reel_shared.views import BETA
 from reel_trainer.abstention import propose
 from reel_trainer.answers import AllAnswers, Answers
 from reel_trainer.calibration import Doubles, Fitted, fit, log_probabilities, scaling
@@ -25,7 +26,6 @@ from reel_trainer.confusion import confusion, heat_map
 from reel_trainer.evaluation import TOP, Parts, gain, labels, probe_slices, slices
 from reel_trainer.intervals import group_of
 from reel_trainer.recipe import Recipe
-from reel_trainer.tta import BETA
 
 
 class About(Finite):

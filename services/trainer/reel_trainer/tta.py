@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from reel_shared.views import BETA
 from reel_trainer.cache import PictureCache
 from reel_trainer.calibration import Doubles
 from reel_trainer.data import Normalize
 from reel_trainer.evaluation import Floats
 
-BETA = 0.25
-"""Weight of the plain view; fastai's."""
 _LEAST = np.finfo(np.float64).tiny
 
 

@@ -17,12 +17,12 @@ from fastai.vision.core import PILImage
 from torch import nn
 
 from reel_networks import InputStats
-from reel_shared.views import average, views_of
+from reel_shared.views import BETA, average, views_of
 from reel_trainer.cache import build_cache
 from reel_trainer.data import Normalize, augmentation
 from reel_trainer.evaluation import log_probabilities
 from reel_trainer.recipe import Transforms
-from reel_trainer.tta import BETA, ChangedViews, tta
+from reel_trainer.tta import ChangedViews, tta
 
 HALF = InputStats((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 CPU = torch.device("cpu")

@@ -11,6 +11,7 @@ class PredictPicturesRequest(Model):
     model: str = "active"
     keys: list[ObjectKey] = Field(min_length=1, max_length=10_000)
     top_k: int = Field(default=3, ge=1, le=100)
+    tta: int = Field(default=0, ge=0, le=1, description="1: the mirror image counts too")
 
 
 class LabelProbability(Model):
