@@ -125,6 +125,10 @@ class Inference(BaseModel):
     max_batch: int = 4
     queue: int = Field(default=64, description="requests waiting beyond this are refused with 429")
     model_poll_seconds: float = 2.0
+    key_requests_per_second: float = Field(
+        default=0.0, ge=0, description="pictures that one API key may send to one replica; 0: no limit"
+    )
+    key_burst: int = Field(default=20, ge=1, description="that may come at once after a pause")
     cache_entries: int = Field(
         default=10_000, ge=0, description="answers that Redis remembers, of 8 KiB at most; 0: none"
     )

@@ -129,6 +129,7 @@ async def predict(
     """Answer one picture, the request's body, by the `active` model or the one of an id. It is not stored."""
     if model != ACTIVE and not principal.may("submit"):
         raise errors.Forbidden("Visitors of the demo may ask the active model only.")
+    serving.rates().take(principal.id)
     bound = settings().inference.queue
     if _decoding.statistics().tasks_waiting >= bound:
         raise errors.TooManyRequests(

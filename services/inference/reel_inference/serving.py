@@ -23,6 +23,7 @@ from reel_shared.db.engine import reading
 from reel_shared.db.lookups import find_model
 from reel_shared.settings import settings
 from reel_shared.storage import storage
+from reel_shared.web.rates import Rates
 
 if TYPE_CHECKING:
     from reel_inference.engine import Engine
@@ -63,6 +64,13 @@ def answers() -> Answers:
         entries=inference.cache_entries,
         seconds=inference.cache_seconds,
     )
+
+
+@cache
+def rates() -> Rates:
+    """How often each key may ask this process."""
+    inference = settings().inference
+    return Rates(inference.key_requests_per_second, inference.key_burst)
 
 
 @cache
@@ -125,6 +133,7 @@ def forget() -> None:
     shadow.cache_clear()
     batcher.cache_clear()
     answers.cache_clear()
+    rates.cache_clear()
 
 
 os.register_at_fork(after_in_child=forget)

@@ -265,6 +265,20 @@ def test_a_mirror_image_may_count_too_where_training_mirrored(client, publish, r
     assert (state, failed.attempt, "without mirrored" in failed.error["detail"]) == ("failed", 1, True)
 
 
+def test_a_key_that_asks_too_often_holds_no_other_up(client, publish, reel):
+    publish("mdl_a")
+    with transaction() as session:
+        _, other = create_key(session, "other", ["submit"])
+    reel.configure(inference__key_requests_per_second=0.01, inference__key_burst=2)
+    answers = [ask(client, picture()) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[2].json()["type"] == "urn:reelsight:problem:too-many-requests"
+    assert 90 <= int(answers[2].headers["Retry-After"]) <= 100
+    assert ask(client, picture(), headers={"Authorization": f"Bearer {other}"}).status_code == 200
+    assert ask(client, picture(), headers={"Authorization": ""}).status_code == 401
+    assert client.post("/v1/predictions", json={"keys": ["uploads/x"]}).status_code == 202
+
+
 def test_a_deadline_is_kept_or_the_picture_is_dropped(client, publish, monkeypatch):
     publish("mdl_a")
     content = picture("lime")
