@@ -27,7 +27,9 @@ FRAMEWORKS = (
 )
 """What every API stands on. Seconds are counted in those it takes to import them: machines differ, this does not."""
 MOST = 2.2
-"""Measured: 1.2 to 1.6 for one service, 1.7 for all of them and the pages in one process."""
+"""Measured: 1.2 to 1.6 for one service."""
+MOST_OF_ALL = 2.7
+"""Measured: 1.9 to 2.1 for all of them and the pages in one process."""
 PROBE = """
 import importlib, json, resource, sys
 for name in sys.argv[1:]:
@@ -63,4 +65,5 @@ def test_an_api_starts_light(start: Any, api: str, tmp_path: Path) -> None:
     # The best of two in turns: a busy neighbour on the same core can double a process's CPU time.
     pairs = [(start(tmp_path, api)["seconds"], start(tmp_path, *FRAMEWORKS)["seconds"]) for _ in range(2)]
     ours, theirs = (min(seconds) for seconds in zip(*pairs, strict=True))
-    assert ours < MOST * theirs
+    most = MOST_OF_ALL if api == "reelsight.platform.server" else MOST
+    assert ours < most * theirs
