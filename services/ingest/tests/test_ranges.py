@@ -64,7 +64,7 @@ def codec_film(tmp_path_factory, draw_frame):
                     frame.pts, frame.time_base = start + index, Fraction(1, 24)
                     container.mux(stream.encode(frame))
                 container.mux(stream.encode())
-            # SVT-AV1, run by root, leaves its caller a real-time process, and all that this starts: they starve the rest
+            # SVT-AV1, run by root, leaves its caller a real-time process, and what that starts: both starve others
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         return path
 
