@@ -151,12 +151,20 @@ class Client(Calls):
         return self.submit(contracts.EXPLAIN_PICTURE, request, metadata=metadata)
 
     def explain(
-        self, picture: Path | bytes, *, labels: list[str] | None = None, model: str = "active"
+        self,
+        picture: Path | bytes,
+        *,
+        labels: list[str] | None = None,
+        model: str = "active",
+        **options: Any,
     ) -> JsonObject:
-        """Upload a picture and submit its explanation, for the predicted label or for ``labels``."""
+        """Upload a picture and submit its explanation, for the predicted label or for ``labels``.
+
+        ``options`` are the other fields of ``ExplainPictureRequest``.
+        """
         key = self.upload(picture).key
         return self.explain_picture(
-            contracts.ExplainPictureRequest(key=key, labels=labels or [], model=model)
+            contracts.ExplainPictureRequest(key=key, labels=labels or [], model=model, **options)
         )
 
     def compare_attention(

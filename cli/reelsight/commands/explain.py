@@ -1,13 +1,35 @@
-"""``reel explain``: where the model looked, as PNG files."""
+"""``reel explain``: where the model looked, as PNG files and arrays."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
+from reel_shared.client import Client
+from reel_shared.contracts import ExplanationOptions, JsonObject
 from reelsight.commands import console
+
+METHODS = ("gradcam", "guided", "guided_backprop")
+
+
+class MethodName(StrEnum):
+    GRADCAM = "gradcam"
+    GUIDED = "guided"
+    GUIDED_BACKPROP = "guided_backprop"
+
+
+class OutputName(StrEnum):
+    OVERLAY = "overlay"
+    NPY = "npy"
+    JSON = "json"
+    PANEL = "panel"
+    ANIMATION = "animation"
 
 
 def explain(
@@ -15,7 +37,26 @@ def explain(
     label: Annotated[
         list[str] | None, typer.Option("--as", help="Explain this label; may be said several times.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("explanations"),
+    versus: Annotated[
+        str, typer.Option("--vs", help="Draw how the heat of this label differs from the first one's.")
+    ] = "",
+    actual: Annotated[
+        str | None, typer.Option(help="What it shows: explained too where the model says otherwise.")
+    ] = None,
+    method: Annotated[
+        list[MethodName] | None, typer.Option("--method", help="May be said several times.")
+    ] = None,
+    output: Annotated[
+        list[OutputName] | None, typer.Option("--output", help="May be said several times.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", help="Any field of the request, such as alpha=0.5 or colormap=jet."),
+    ] = None,
+    features: Annotated[
+        int, typer.Option(help="So many channels of the last feature map.", min=0, max=64)
+    ] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("explanations"),
     model: Annotated[str, typer.Option(help="A model's id.")] = "active",
     url: console.UrlOption = "",
     token: console.TokenOption = "",
@@ -23,21 +64,83 @@ def explain(
     as_json: console.JsonOption = False,
 ) -> None:
     """Draw Grad-CAM and guided backprop for the predicted label, or for the labels named."""
+    options = drawing_options(option or [])
+    if method:
+        options["methods"] = [one.value for one in method]
+    if output:
+        options["outputs"] = [one.value for one in output]
+    if features:
+        options["features"] = features
+    if versus:
+        options["difference"] = True
+    labels = [*(label or []), *([versus] if versus else [])]
+    if versus and len(labels) < 2:
+        console.fail(
+            "--vs needs the label that it is set against: name it with --as.", code=console.EXIT_USAGE
+        )
     client = console.client(url=url, token=token, data=data)
-    job = client.explain(picture, labels=label or [], model=model)
+    job = client.explain(picture, labels=labels, model=model, actual=actual, **options)
     job = client.wait(job["id"])
     if job["state"] != "succeeded":
         console.fail((job["error"] or {}).get("detail", f"{job['id']} {job['state']}"))
     out.mkdir(parents=True, exist_ok=True)
-    files = []
-    for explanation in job["result"]["explanations"]:
-        for method in ("gradcam", "guided"):
-            if explanation[method]:
-                path = out / f"{picture.stem}-{explanation['label']}-{method}.png"
-                path.write_bytes(client.download(explanation[method]["url"]))
-                files.append({"label": explanation["label"], "method": method, "path": str(path)})
+    files = [
+        {**about, "path": str(fetched(client, file, out / f"{picture.stem}-{name}"))}
+        for about, name, file in files_of(job["result"])
+    ]
     if console.wants_json(as_json):
         console.print_json({**job["result"], "files": files})
         return
     for file in files:
-        console.out.print(f"{file['label']}  {file['method']}  {file['path']}")
+        console.out.print(f"{file['label'] or '-'}  {file['method']}  {file['path']}")
+
+
+def drawing_options(spoken: list[str]) -> dict[str, Any]:
+    """Return the request's fields that ``name=value`` items set. A value is JSON, or else taken as text."""
+    found: dict[str, Any] = {}
+    for item in spoken:
+        name, separator, value = item.partition("=")
+        if not separator:
+            console.fail(f"{item!r} is no option: write name=value.", code=console.EXIT_USAGE)
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    try:
+        ExplanationOptions.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        console.fail(
+            f"{where}: {first['msg']}. The options are {', '.join(ExplanationOptions.model_fields)}.",
+            code=console.EXIT_USAGE,
+        )
+    return found
+
+
+def files_of(result: JsonObject) -> Iterator[tuple[JsonObject, str, JsonObject]]:
+    """Yield what each file of a result is, a name for it without a suffix, and the file."""
+    for one in result["explanations"]:
+        for method in METHODS:
+            about = {"label": one["label"], "method": method}
+            for file in (one.get(method), one["arrays"].get(method)):
+                if file:
+                    yield about, f"{one['label']}-{method}", file
+    if result["difference"]:
+        first, second = result["difference"]["labels"]
+        for name in ("picture", "array"):
+            about = {"label": first, "method": f"less {second}"}
+            yield about, f"{first}-less-{second}", result["difference"][name]
+    for sheet in result["features"]:
+        about = {"label": sheet["label"], "method": "features"}
+        yield about, f"{sheet['label'] or 'active'}-features", sheet["picture"]
+    for name in ("panel", "animation"):
+        if result[name]:
+            yield {"label": None, "method": name}, name, result[name]
+
+
+def fetched(client: Client, file: JsonObject, path: Path) -> Path:
+    """Download a stored file under the suffix of its key."""
+    whole = path.with_name(path.name + Path(file["key"]).suffix)
+    whole.write_bytes(client.download(file["url"]))
+    return whole

@@ -38,7 +38,7 @@ PICTURES: tuple[Family, ...] = ("picture",)
 class ExplanationJob(ExplainPictureRequest, Submission):
     """The body of ``POST /v1/explanations``. In a form, lists are written with commas."""
 
-    @field_validator("labels", "methods", mode="before")
+    @field_validator("labels", "methods", "outputs", mode="before")
     @classmethod
     def _from_form(cls, value: Any) -> Any:
         return (
@@ -46,11 +46,15 @@ class ExplanationJob(ExplainPictureRequest, Submission):
         )
 
 
+_LISTS = ("labels", "methods", "outputs")
 _FORM_FIELDS = {
     "file": {"type": "string", "format": "binary"},
-    "model": {"type": "string"},
-    "labels": {"type": "string", "description": "with commas between them"},
-    "methods": {"type": "string", "description": "with commas between them"},
+    **{
+        name: schema
+        for name, schema in ExplanationJob.model_json_schema()["properties"].items()
+        if name != "key"
+    },
+    **{name: {"type": "string", "description": "with commas between them"} for name in _LISTS},
     "metadata": {"type": "string", "description": "JSON"},
 }
 BODY: dict[str, Any] = {
@@ -93,7 +97,8 @@ def _check(session: Session, body: ExplanationJob) -> None:
     """Refuse what the job could only fail at: no such model, or labels that it does not know."""
     model = find_model(session, body.model)
     classes = model.card["classes"]
-    if unknown := [label for label in body.labels if label not in classes]:
+    named = [*body.labels, *([body.actual] if body.actual else [])]
+    if unknown := [label for label in named if label not in classes]:
         raise Unprocessable(f"Model {model.id} knows no class {unknown[0]!r}; it knows {_known(classes)}.")
 
 

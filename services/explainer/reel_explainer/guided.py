@@ -130,8 +130,14 @@ def run_guided(body: nn.Module, head: nn.Module, x: Tensor) -> GuidedPass:
 
 def guided_gradients(run: GuidedPass, labels: Sequence[int]) -> Tensor:
     """Return the guided gradient (N, L, 3, H, W) of each label's raw logit (Springenberg et al., 2015)."""
+    return guided_gradients_of_each(run, torch.tensor(list(labels)).expand(len(run.logits), -1))
+
+
+def guided_gradients_of_each(run: GuidedPass, labels: Tensor) -> Tensor:
+    """Likewise for ``labels`` (N, L), each picture's own: one backward through the network for each column."""
     gradients = [
-        torch.autograd.grad(run.logits[:, label].sum(), run.x, retain_graph=True)[0] for label in labels
+        torch.autograd.grad(run.logits.gather(1, asked[:, None]).sum(), run.x, retain_graph=True)[0]
+        for asked in labels.unbind(1)
     ]
     return torch.stack(gradients, dim=1)
 
@@ -142,7 +148,26 @@ def guided_gradcam(gradient: Tensor, heat: Tensor) -> Tensor:
     The gradient alone hardly depends on the label; the heat keeps what lies where the label was seen. Signs
     stay, so that nothing is nothing: stretched to 0..1 beforehand, even a zero gradient would show the heat.
     """
+    return gradient * _upscaled(normalise(heat), gradient)
+
+
+def stretched_gradcam(gradient: Tensor, heat: Tensor) -> Tensor:
+    """Return what the article's author drew: gradient (…, 3, H, W) times heat (…, h, w), each stretched to 0..1.
+
+    His heat was upscaled by splines and is stretched after that; a map without contrast is zero here, not NaN.
+    """
+    return stretched(gradient) * normalise(_upscaled(heat, gradient))
+
+
+def stretched(gradient: Tensor) -> Tensor:
+    """Return gradients (…, 3, H, W) stretched to 0..1, their three channels by one scale."""
+    flat = normalise(gradient.flatten(-3, -2))
+    return flat.reshape(gradient.shape)
+
+
+def _upscaled(heat: Tensor, gradient: Tensor) -> Tensor:
+    """Return heat (…, h, w) as (…, 1, H, W)."""
     height, width = gradient.shape[-2:]
-    flat = normalise(heat).reshape(-1, 1, *heat.shape[-2:])
-    upscaled = F.interpolate(flat, size=(height, width), mode="bilinear", align_corners=False)
-    return gradient * upscaled.reshape(*heat.shape[:-2], 1, height, width)
+    flat = heat.reshape(-1, 1, *heat.shape[-2:])
+    large = F.interpolate(flat, size=(height, width), mode="bilinear", align_corners=False)
+    return large.reshape(*heat.shape[:-2], 1, height, width)

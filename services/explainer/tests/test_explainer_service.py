@@ -188,6 +188,47 @@ def test_jobs_are_submitted_by_key_or_with_the_file(client, publish, picture):
     assert sent[0] == sent[1]
 
 
+def test_every_option_may_be_sent_in_a_form_and_its_files_lie_in_storage(client, publish, picture, reel):
+    publish("mdl_a")
+    fields = {
+        "labels": "howl, kiki", "methods": "gradcam, guided_backprop", "outputs": "npy, json, panel, animation",
+        "alpha": "0.5", "colormap": "viridis", "difference": "true", "features": "4", "rectify": "false",
+        "actual": "castle",
+    }  # fmt: skip
+    sent = client.post("/v1/explanations", files={"file": picture[1]}, data=fields)
+    assert sent.status_code == 202, sent.text
+    assert sent.json()["request"]["alpha"] == 0.5
+    job = run(sent.json()["id"])
+    assert job.state == "succeeded", job.error
+    result = EXPLAIN_PICTURE.result.model_validate(job.result)
+    assert [one.label for one in result.explanations][:2] == ["howl", "kiki"]
+    first = result.explanations[0]
+    assert first.gradcam is None
+    heat = array(reel, first.arrays["gradcam"])
+    np.testing.assert_allclose(heat, first.heat, rtol=1e-6)
+    assert array(reel, first.arrays["guided_backprop"]).shape == (3, 128, 128)
+    second = array(reel, result.explanations[1].arrays["gradcam"])
+    np.testing.assert_allclose(array(reel, result.difference.array), heat - second, atol=1e-6)
+    assert result.difference.largest == pytest.approx(np.abs(heat - second).max(), rel=1e-5)
+    assert [sheet.label for sheet in result.features] == [None, *(one.label for one in result.explanations)]
+    assert all(len(sheet.channels) == 4 for sheet in result.features)
+    kinds = {"panel": result.panel, "animation": result.animation}
+    found = {name: Image.open(io.BytesIO(read(reel, file))).format for name, file in kinds.items()}
+    assert found == {"panel": "PNG", "animation": "GIF"}
+    wrong = client.post("/v1/explanations", files={"file": picture[1]}, data={"alpha": "2"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "#/alpha")
+    unknown = client.post("/v1/explanations", json={"key": picture[0], "actual": "pluto"})
+    assert (unknown.status_code, "'pluto'" in unknown.json()["detail"]) == (422, True)
+
+
+def read(reel, file):
+    return reel.storage.get_bytes(file.key, max_bytes=10**7)
+
+
+def array(reel, file):
+    return np.load(io.BytesIO(read(reel, file)), allow_pickle=False)
+
+
 @pytest.fixture
 def version(publish, reel, pictures):
     """Two models, and the version they were made of: two validation frames and a probe picture."""

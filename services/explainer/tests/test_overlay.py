@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import io
 
+import matplotlib
 import numpy as np
+import pytest
 from PIL import Image
 
-from reel_explainer.overlay import guided_picture, heat_overlay
+from reel_explainer.overlay import guided_picture, heat_overlay, npy, png, stretched_picture
+from reel_networks.colormaps import COLORMAPS
 from reel_networks.magma import MAGMA
 
 
-def pixels(data: bytes) -> np.ndarray:
-    image = Image.open(io.BytesIO(data))
+def pixels(drawn: np.ndarray) -> np.ndarray:
+    """As they come out of the file."""
+    assert drawn.dtype == np.uint8
+    image = Image.open(io.BytesIO(png(drawn)))
     assert (image.format, image.mode) == ("PNG", "RGB")
+    np.testing.assert_array_equal(np.array(image), drawn)
     return np.array(image)
 
 
@@ -54,3 +60,32 @@ def test_one_extreme_pixel_does_not_hide_the_others() -> None:
     drawn = pixels(guided_picture(gradient))
     assert drawn[0, 0, 0] == 255
     assert drawn[5:].std() > 30
+
+
+def test_interpolation_and_colours_may_be_chosen() -> None:
+    picture = np.zeros((40, 40, 3), np.uint8)
+    heat = np.array([[0, 1], [0, 0]], np.float32)
+    hard = heat_overlay(picture, heat, alpha=1.0, interpolation="nearest")
+    assert len(np.unique(hard.reshape(-1, 3), axis=0)) == 2
+    assert len(np.unique(heat_overlay(picture, heat, alpha=1.0).reshape(-1, 3), axis=0)) > 10
+    for name, table in COLORMAPS.items():
+        drawn = heat_overlay(picture, heat, alpha=1.0, colormap=name, interpolation="nearest")
+        np.testing.assert_array_equal(drawn[0, -1], table[255])
+        np.testing.assert_array_equal(drawn[-1, 0], table[0])
+
+
+@pytest.mark.parametrize("name", sorted(set(COLORMAPS)))
+def test_the_colours_are_those_of_matplotlib(name: str) -> None:
+    theirs = matplotlib.colormaps[name](np.arange(256))[:, :3] * 255
+    assert np.abs(COLORMAPS[name] - theirs).max() <= 0.5 + 1e-6
+
+
+def test_arrays_are_read_back_without_pickle() -> None:
+    values = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
+    np.testing.assert_array_equal(np.load(io.BytesIO(npy(values)), allow_pickle=False), values)
+
+
+def test_stretched_values_become_channels() -> None:
+    values = np.zeros((3, 2, 2), np.float32)
+    values[1, 0, 1] = 1.0
+    assert stretched_picture(values)[0, 1].tolist() == [0, 255, 0]

@@ -51,24 +51,41 @@ def run_head(head: nn.Module, activation: Tensor) -> HeadPass:
     return HeadPass(leaf, head(leaf.clone()))
 
 
-def heat_maps(run: HeadPass, labels: Sequence[int]) -> Tensor:
-    """Return the heat (N, L, h, w) that speaks for each label in each picture: ReLU(sum of w_k A_k).
+def channel_weights(run: HeadPass, labels: Tensor) -> Tensor:
+    """Return the weight (N, L, K) of each channel for ``labels`` (N, L), each picture's own: w_k of Grad-CAM.
 
-    w_k is the mean over the map of the gradient of the raw logit (Selvaraju et al., 2017, equations 1 and 2).
-    Every label costs one backward through the head; the body is not touched.
+    It is the mean over the map of the gradient of the raw logit (Selvaraju et al., 2017, equation 1). Every column of
+    labels costs one backward through the head; the body is not touched.
     """
     # Pictures do not meet in evaluation mode, so the gradient of their sum is each one's own.
-    return torch.stack([_heat(run, run.logits[:, label].sum()) for label in labels], dim=1)
+    gradients = (
+        torch.autograd.grad(run.logits.gather(1, asked[:, None]).sum(), run.activation, retain_graph=True)[0]
+        for asked in labels.unbind(1)
+    )
+    return torch.stack([gradient.mean(dim=(2, 3)) for gradient in gradients], dim=1)
+
+
+def weighted_heat(activation: Tensor, weights: Tensor, *, rectify: bool = True) -> Tensor:
+    """Return the heat (N, L, h, w) of channels (N, K, h, w) under weights (N, L, K): ReLU(sum of w_k A_k).
+
+    With ``rectify`` false what speaks against the label stays, below zero (equation 2 without its ReLU).
+    """
+    # label by label: a map's bits then do not depend on what else is asked for
+    heat = torch.stack(
+        [torch.einsum("nk,nkhw->nhw", one, activation.detach()) for one in weights.unbind(1)], dim=1
+    )
+    return heat.relu_() if rectify else heat
+
+
+def heat_maps(run: HeadPass, labels: Sequence[int], *, rectify: bool = True) -> Tensor:
+    """Return the heat (N, L, h, w) that speaks for each label in each picture, the same labels in all of them."""
+    asked = torch.tensor(list(labels), device=run.logits.device).expand(len(run.logits), -1)
+    return weighted_heat(run.activation, channel_weights(run, asked), rectify=rectify)
 
 
 def heat_of_each(run: HeadPass, labels: Tensor) -> Tensor:
     """Return the heat (N, h, w) of one label for each picture, ``labels`` (N,): one backward for all of them."""
-    return _heat(run, run.logits.gather(1, labels[:, None]).sum())
-
-
-def _heat(run: HeadPass, logits: Tensor) -> Tensor:
-    (gradient,) = torch.autograd.grad(logits, run.activation, retain_graph=True)
-    return torch.einsum("nk,nkhw->nhw", gradient.mean(dim=(2, 3)), run.activation.detach()).relu_()
+    return weighted_heat(run.activation, channel_weights(run, labels[:, None]))[:, 0]
 
 
 def normalise(heat: Tensor) -> Tensor:

@@ -6,15 +6,51 @@ from typing import Literal
 
 from pydantic import Field
 
-from reel_shared.contracts.base import Model, ObjectKey, StoredFile
+from reel_shared.contracts.base import Label, Model, ObjectKey, StoredFile
 from reel_shared.contracts.predictions import LabelProbability
 
+Method = Literal["gradcam", "guided", "guided_backprop"]
+Output = Literal["overlay", "npy", "json", "panel", "animation"]
 
-class ExplainPictureRequest(Model):
+
+class ExplanationOptions(Model):
+    """How pictures are explained and drawn; the defaults draw what the article shows, at the least cost."""
+
+    methods: list[Method] = Field(
+        default=["gradcam", "guided"],
+        min_length=1,
+        max_length=3,
+        description="guided: guided backpropagation times Grad-CAM, guided_backprop: without it",
+    )
+    outputs: list[Output] = Field(default=["overlay"], min_length=1, max_length=5)
+    colormap: Literal["magma", "inferno", "plasma", "viridis", "turbo", "jet", "gray"] = "magma"
+    alpha: float = Field(default=0.8, ge=0, le=1, description="how much the heat covers the picture")
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    scale: Literal["each", "shared"] = Field(
+        default="each",
+        description="shared: one scale for all labels of a picture, so that their colours compare",
+    )
+    rectify: bool = Field(default=True, description="false: keep what speaks against a label, below zero")
+    guided_style: Literal["signed", "stretched"] = Field(
+        default="signed",
+        description="stretched: the gradient is brought to 0..1 first, as the author drew it",
+    )
+    difference: bool = Field(
+        default=False,
+        description="also the first label's heat less the second's; the two likeliest unless named",
+    )
+    features: int = Field(
+        default=0, ge=0, le=64, description="so many channels of the last feature map, on contact sheets"
+    )
+
+
+class ExplainPictureRequest(ExplanationOptions):
     model: str = "active"
     key: ObjectKey
     labels: list[str] = Field(default_factory=list, max_length=10, description="none: the predicted label")
-    methods: list[Literal["gradcam", "guided"]] = Field(default=["gradcam", "guided"], min_length=1)
+    actual: Label | None = Field(
+        default=None, description="what the picture shows: explained too where the model says otherwise"
+    )
 
 
 class Explanation(Model):
@@ -22,9 +58,39 @@ class Explanation(Model):
     probability: float
     gradcam: StoredFile | None = None
     guided: StoredFile | None = None
+    guided_backprop: StoredFile | None = None
     border_share: float | None = Field(
         default=None, description="share of the heat in the outer tenth of the picture"
     )
+    arrays: dict[Method, StoredFile] = Field(
+        default_factory=dict,
+        description="npy, float32: gradcam (h, w) in the logit's scale, the others (3, H, W)",
+    )
+    heat: list[list[float]] | None = Field(default=None, description="the rows of gradcam's array")
+
+
+class LabelDifference(Model):
+    """The first label's heat less the second's, in the logits' scale."""
+
+    labels: tuple[str, str]
+    largest: float = Field(description="the largest absolute value: full colour in the picture")
+    picture: StoredFile = Field(description="PNG: red where more speaks for the first, blue for the second")
+    array: StoredFile = Field(description="npy, float32 (h, w)")
+
+
+class FeatureChannel(Model):
+    channel: int
+    activation: float = Field(description="mean over the map")
+    weight: float | None = Field(description="Grad-CAM's, for the sheet's label")
+    share: float = Field(description="of all channels' activation, or of what speaks for the label")
+
+
+class FeatureSheet(Model):
+    """The most active channels, or with a label those that carry most of its heat; the first is top left."""
+
+    label: str | None
+    channels: list[FeatureChannel]
+    picture: StoredFile = Field(description="PNG")
 
 
 class ExplainPictureResult(Model):
@@ -32,3 +98,12 @@ class ExplainPictureResult(Model):
     predictions: list[LabelProbability]
     picture: StoredFile
     explanations: list[Explanation]
+    difference: LabelDifference | None = None
+    features: list[FeatureSheet] = Field(default_factory=list)
+    panel: StoredFile | None = Field(
+        default=None,
+        description="PNG: the picture and every drawing side by side, with labels and probabilities",
+    )
+    animation: StoredFile | None = Field(
+        default=None, description="GIF: the first two labels' overlays fading into each other"
+    )

@@ -1,4 +1,4 @@
-"""Owns the jobs ``explain_picture``, a stored picture in and overlays out, and ``compare_attention`` of two models.
+"""Owns the job ``compare_attention``: where two models look in the same held-out pictures.
 
 Called by the worker of the queue ``explainer``.
 """
@@ -10,21 +10,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from reel_explainer import explain
 from reel_explainer.difference import Difference, Look, compare_looks
-from reel_explainer.overlay import png
 from reel_explainer.registry import explainable
+from reel_explainer.tasks.results import store_png
 from reel_shared import manifest as manifests
 from reel_shared.contracts import (
     COMPARE_ATTENTION,
-    EXPLAIN_PICTURE,
     AttentionDifference,
     CompareAttentionRequest,
     CompareAttentionResult,
-    ExplainPictureRequest,
-    ExplainPictureResult,
-    Explanation,
-    LabelProbability,
     ModelLook,
     StoredFile,
 )
@@ -38,44 +32,8 @@ from reel_shared.runner import Context, task
 from reel_shared.settings import settings
 from reel_shared.storage import storage
 
-LISTED = 20
-"""Predictions in a result; a model may know more classes."""
 MOST_OF_A_CLASS = 100
 MANIFEST_BYTES = 2**30
-
-
-@task(EXPLAIN_PICTURE)
-def explain_picture(context: Context, request: ExplainPictureRequest) -> Outcome:
-    """Explain one picture by the model that is asked for, as it stands when the job runs."""
-    limits = settings().limits
-    data = storage().get_bytes(request.key, max_bytes=limits.picture_bytes)
-    picture = open_picture(data, max_pixels=limits.picture_pixels, max_bytes=limits.picture_bytes)
-    model = explainable(request.model, context.scratch)
-    context.check()
-    found = explain.explain_picture(model, np.asarray(picture), request.labels, request.methods)
-    result = ExplainPictureResult(
-        model=model.id,
-        predictions=[
-            LabelProbability(label=label, probability=chance) for label, chance in found.predictions[:LISTED]
-        ],
-        picture=_store(png(found.square)),
-        explanations=[_stored(one) for one in found.explanations],
-    )
-    return Outcome(result)
-
-
-def _stored(one: explain.LabelExplanation) -> Explanation:
-    return Explanation(
-        label=one.label,
-        probability=one.probability,
-        gradcam=_store(one.gradcam) if one.gradcam else None,
-        guided=_store(one.guided) if one.guided else None,
-        border_share=one.border_share,
-    )
-
-
-def _store(data: bytes) -> StoredFile:
-    return storage().put_bytes("explanations", data, "image/png", ".png")
 
 
 @task(COMPARE_ATTENTION)
@@ -155,7 +113,7 @@ def _difference(label: str, found: Difference) -> AttentionDifference:
         images=found.images,
         looks=(_shown(before), _shown(after)),
         difference=_rounded(found.difference),
-        picture=_store(found.picture),
+        picture=store_png(found.picture),
     )
 
 

@@ -1,0 +1,32 @@
+"""Owns the job ``explain_picture``: a stored picture in, its explanations as files out.
+
+Called by the worker of the queue ``explainer``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reel_explainer import explain
+from reel_explainer.registry import explainable
+from reel_explainer.tasks.results import stored
+from reel_shared.contracts import EXPLAIN_PICTURE, ExplainPictureRequest
+from reel_shared.images import open_picture
+from reel_shared.jobs import Outcome
+from reel_shared.runner import Context, task
+from reel_shared.settings import settings
+from reel_shared.storage import storage
+
+
+@task(EXPLAIN_PICTURE)
+def explain_picture(context: Context, request: ExplainPictureRequest) -> Outcome:
+    """Explain one picture by the model that is asked for, as it stands when the job runs."""
+    limits = settings().limits
+    data = storage().get_bytes(request.key, max_bytes=limits.picture_bytes)
+    picture = open_picture(data, max_pixels=limits.picture_pixels, max_bytes=limits.picture_bytes)
+    model = explainable(request.model, context.scratch)
+    context.check()
+    found = explain.explain_picture(
+        model, np.asarray(picture), request.labels, request, actual=request.actual
+    )
+    return Outcome(stored(model.id, found, request))
