@@ -56,6 +56,7 @@ def explain(
     features: Annotated[
         int, typer.Option(help="So many channels of the last feature map.", min=0, max=64)
     ] = 0,
+    faithfulness: Annotated[bool, typer.Option(help="Also judge the maps; takes seconds.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("explanations"),
     model: Annotated[str, typer.Option(help="A model's id.")] = "active",
     url: console.UrlOption = "",
@@ -73,6 +74,8 @@ def explain(
         options["features"] = features
     if versus:
         options["difference"] = True
+    if faithfulness:
+        options["faithfulness"] = True
     labels = [*(label or []), *([versus] if versus else [])]
     if versus and len(labels) < 2:
         console.fail(
@@ -93,6 +96,11 @@ def explain(
         return
     for file in files:
         console.out.print(f"{file['label'] or '-'}  {file['method']}  {file['path']}")
+    for one in job["result"]["explanations"]:
+        for name, found in one["faithfulness"].items():
+            areas = f"deletion {found['deletion_area']:.2f}, insertion {found['insertion_area']:.2f}"
+            depends = "depends" if found["depends_on_weights"] else "does not depend"
+            console.out.print(f"{one['label']}  {name}  {areas}, {depends} on the weights")
 
 
 def drawing_options(spoken: list[str]) -> dict[str, Any]:
@@ -126,6 +134,9 @@ def files_of(result: JsonObject) -> Iterator[tuple[JsonObject, str, JsonObject]]
             for file in (one.get(method), one["arrays"].get(method)):
                 if file:
                     yield about, f"{one['label']}-{method}", file
+        if one["faithfulness_plot"]:
+            about = {"label": one["label"], "method": "faithfulness"}
+            yield about, f"{one['label']}-faithfulness", one["faithfulness_plot"]
     if result["difference"]:
         first, second = result["difference"]["labels"]
         for name in ("picture", "array"):

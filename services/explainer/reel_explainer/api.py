@@ -91,6 +91,8 @@ def _bound_visitors(body: ExplanationJob, principal: Principal) -> None:
         raise Forbidden(
             "Visitors of the demo may ask the active model about pictures they upload, nothing else."
         )
+    if body.faithfulness:
+        raise Forbidden("Faithfulness takes an explainer's time for seconds; it needs an API key.")
 
 
 def _check(session: Session, body: ExplanationJob) -> None:

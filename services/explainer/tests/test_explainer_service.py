@@ -221,6 +221,21 @@ def test_every_option_may_be_sent_in_a_form_and_its_files_lie_in_storage(client,
     assert (unknown.status_code, "'pluto'" in unknown.json()["detail"]) == (422, True)
 
 
+def test_maps_are_judged_on_request(publish, picture, reel):
+    publish("mdl_a")
+    job = run(submit(key=picture[0], labels=["howl"], faithfulness=True))
+    assert job.state == "succeeded", job.error
+    (one,) = EXPLAIN_PICTURE.result.model_validate(job.result).explanations
+    assert set(one.faithfulness) == {"gradcam", "guided"}
+    heat = one.faithfulness["gradcam"]
+    assert heat.deletion[0] == pytest.approx(one.probability, rel=1e-3)
+    assert 0 <= heat.deletion_area <= 1
+    assert heat.randomisation[0].shuffled == "head"
+    assert "does not depend on the weights" in one.faithfulness["guided"].note
+    assert Image.open(io.BytesIO(read(reel, one.faithfulness_plot))).format == "PNG"
+    assert run(submit(key=picture[0])).result["explanations"][0]["faithfulness"] == {}
+
+
 def read(reel, file):
     return reel.storage.get_bytes(file.key, max_bytes=10**7)
 
@@ -329,6 +344,7 @@ def test_visitors_get_their_own_pictures_explained_by_the_active_model(client, p
     assert client.post("/v1/explanations", files={"file": data}).status_code == 202
     assert client.post("/v1/explanations", json={"key": key, "model": "mdl_a"}).status_code == 403
     assert client.post("/v1/explanations", json={"key": "frames/00/x.jpg"}).status_code == 403
+    assert client.post("/v1/explanations", json={"key": key, "faithfulness": True}).status_code == 403
     reel.configure(web__public_demo="false")
     assert client.post("/v1/explanations", json={"key": key}).status_code == 401
 

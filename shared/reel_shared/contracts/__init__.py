@@ -47,9 +47,11 @@ from reel_shared.contracts.explanations import (
     ExplainPictureResult,
     Explanation,
     ExplanationOptions,
+    Faithfulness,
     FeatureChannel,
     FeatureSheet,
     LabelDifference,
+    ShuffledLayer,
 )
 from reel_shared.contracts.exports import (
     ExportDatasetRequest,
@@ -169,6 +171,7 @@ __all__ = [
     "ExtractFramesResult",
     "ExtractRangeRequest",
     "ExtractRangeResult",
+    "Faithfulness",
     "FeatureChannel",
     "FeatureSheet",
     "FindLearningRateRequest",
@@ -206,6 +209,7 @@ __all__ = [
     "Sha256",
     "ShadowReport",
     "ShadowRequest",
+    "ShuffledLayer",
     "Source",
     "SplitCertificate",
     "StageResult",

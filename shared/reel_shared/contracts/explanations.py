@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from reel_shared.contracts.base import Label, Model, ObjectKey, StoredFile
 from reel_shared.contracts.predictions import LabelProbability
 
 Method = Literal["gradcam", "guided", "guided_backprop"]
+JUDGED = 3
+"""Labels whose maps are judged in one request."""
 Output = Literal["overlay", "npy", "json", "panel", "animation"]
 
 
@@ -51,6 +53,38 @@ class ExplainPictureRequest(ExplanationOptions):
     actual: Label | None = Field(
         default=None, description="what the picture shows: explained too where the model says otherwise"
     )
+    faithfulness: bool = Field(
+        default=False, description="also judge the maps; seconds for each, so at most three labels"
+    )
+
+    @model_validator(mode="after")
+    def _few_are_judged(self) -> ExplainPictureRequest:
+        if self.faithfulness and len(self.labels) > JUDGED:
+            raise ValueError(f"faithfulness is measured for at most {JUDGED} labels; name fewer.")
+        return self
+
+
+class ShuffledLayer(Model):
+    shuffled: str = Field(description="the part whose weights were shuffled last; those before it still are")
+    rank_correlation: float | None = Field(
+        description="Spearman's, of the map with the true one; null where the map has no contrast left"
+    )
+
+
+class Faithfulness(Model):
+    """Of one map. A good one has a small ``deletion_area`` and a large ``insertion_area``."""
+
+    deletion: list[float] = Field(
+        description="the label's probability as the most important pixels are blurred, 0 to all in even steps"
+    )
+    insertion: list[float] = Field(description="and as they are put back into the blurred picture")
+    deletion_area: float
+    insertion_area: float
+    randomisation: list[ShuffledLayer] = Field(description="from the head down to all weights")
+    depends_on_weights: bool = Field(
+        description="false: over these steps the map keeps a mean absolute correlation of 0.5 or more"
+    )
+    note: str = Field(description="what is known of the method; empty for gradcam")
 
 
 class Explanation(Model):
@@ -67,6 +101,10 @@ class Explanation(Model):
         description="npy, float32: gradcam (h, w) in the logit's scale, the others (3, H, W)",
     )
     heat: list[list[float]] | None = Field(default=None, description="the rows of gradcam's array")
+    faithfulness: dict[Method, Faithfulness] = Field(default_factory=dict)
+    faithfulness_plot: StoredFile | None = Field(
+        default=None, description="PNG: each method's curves, deletion red and insertion blue"
+    )
 
 
 class LabelDifference(Model):

@@ -8,9 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from reel_explainer import explain
+from reel_explainer.judging import Judgement, judge
+from reel_explainer.model import ExplainableModel
 from reel_explainer.registry import explainable
 from reel_explainer.tasks.results import stored
 from reel_shared.contracts import EXPLAIN_PICTURE, ExplainPictureRequest
+from reel_shared.contracts.explanations import Method
 from reel_shared.images import open_picture
 from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
@@ -29,4 +32,15 @@ def explain_picture(context: Context, request: ExplainPictureRequest) -> Outcome
     found = explain.explain_picture(
         model, np.asarray(picture), request.labels, request, actual=request.actual
     )
-    return Outcome(stored(model.id, found, request))
+    judged = _judged(context, model, found, request) if request.faithfulness else {}
+    return Outcome(stored(model.id, found, request, judged))
+
+
+def _judged(
+    context: Context,
+    model: ExplainableModel,
+    found: explain.PictureExplanation,
+    request: ExplainPictureRequest,
+) -> dict[str, dict[Method, Judgement]]:
+    labels = [one.label for one in found.explanations]
+    return judge(model, found.square, labels, request.methods, check=context.check)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from reel_explainer import explain
+from reel_explainer.judging import Judgement
 from reel_explainer.overlay import npy, png
+from reel_explainer.plots import curve_plot
+from reel_explainer.sheets import panel
 from reel_shared.contracts import (
     ExplainPictureResult,
     Explanation,
     ExplanationOptions,
+    Faithfulness,
     FeatureChannel,
     FeatureSheet,
     LabelDifference,
     LabelProbability,
+    ShuffledLayer,
     StoredFile,
 )
+from reel_shared.contracts.explanations import Method
 from reel_shared.storage import storage
 
 LISTED = 20
@@ -21,8 +30,15 @@ LISTED = 20
 PREFIX = "explanations"
 
 
+Judged = Mapping[str, Mapping[Method, Judgement]]
+"""By label."""
+
+
 def stored(
-    model: str, found: explain.PictureExplanation, options: ExplanationOptions
+    model: str,
+    found: explain.PictureExplanation,
+    options: ExplanationOptions,
+    judged: Judged = MappingProxyType({}),
 ) -> ExplainPictureResult:
     """Store one picture's files and return the result that names them."""
     return ExplainPictureResult(
@@ -31,7 +47,7 @@ def stored(
             LabelProbability(label=label, probability=chance) for label, chance in found.predictions[:LISTED]
         ],
         picture=store_png(png(found.square)),
-        explanations=[_explanation(one, options) for one in found.explanations],
+        explanations=[_explanation(one, options, judged.get(one.label, {})) for one in found.explanations],
         difference=_difference(found.difference) if found.difference else None,
         features=[_sheet(sheet) for sheet in found.features],
         panel=store_png(found.panel) if found.panel else None,
@@ -49,7 +65,9 @@ def store_npy(data: bytes) -> StoredFile:
     return storage().put_bytes(PREFIX, data, "application/octet-stream", ".npy")
 
 
-def _explanation(one: explain.LabelExplanation, options: ExplanationOptions) -> Explanation:
+def _explanation(
+    one: explain.LabelExplanation, options: ExplanationOptions, judged: Mapping[Method, Judgement]
+) -> Explanation:
     return Explanation(
         label=one.label,
         probability=one.probability,
@@ -57,7 +75,35 @@ def _explanation(one: explain.LabelExplanation, options: ExplanationOptions) -> 
         border_share=one.border_share,
         arrays={method: store_npy(data) for method, data in one.arrays.items()},
         heat=one.heat.tolist() if "json" in options.outputs else None,
+        faithfulness={method: _faithfulness(judgement) for method, judgement in judged.items()},
+        faithfulness_plot=_plot(judged) if judged else None,
     )
+
+
+def _faithfulness(judgement: Judgement) -> Faithfulness:
+    found = judgement.curves
+    return Faithfulness(
+        deletion=found.deletion,
+        insertion=found.insertion,
+        deletion_area=found.deletion_area,
+        insertion_area=found.insertion_area,
+        randomisation=[
+            ShuffledLayer(shuffled=part, rank_correlation=value) for part, value in judgement.correlations
+        ],
+        depends_on_weights=judgement.depends_on_weights,
+        note=judgement.note,
+    )
+
+
+def _plot(judged: Mapping[Method, Judgement]) -> StoredFile:
+    titled = [
+        (
+            f"{method}: {one.curves.deletion_area:.2f} deletion, {one.curves.insertion_area:.2f} insertion",
+            curve_plot(one.curves),
+        )
+        for method, one in judged.items()
+    ]
+    return store_png(panel(titled))
 
 
 def _difference(found: explain.LabelDifference) -> LabelDifference:
