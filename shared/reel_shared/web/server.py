@@ -1,0 +1,39 @@
+"""The API process of a service: each service's ``server.py`` calls ``main`` with its application factory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from reel_shared.settings import settings
+from reel_shared.telemetry import configure_logging
+
+log = structlog.get_logger(__name__)
+GRACE_SECONDS = 10
+"""How long requests in flight may take to end after SIGTERM."""
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def main(app: Callable[[], FastAPI]) -> None:
+    """Serve on ``REEL_WEB__HOST`` and ``REEL_WEB__PORT`` until SIGTERM.
+
+    The application itself logs each request; uvicorn's access log would say the same once more.
+    """
+    configure_logging()
+    web = settings().web
+    if web.host not in _LOOPBACK and "public_demo" not in web.model_fields_set:
+        log.warning(
+            "web.open_to_strangers",
+            advice="The demo page takes pictures without a key; set REEL_WEB__PUBLIC_DEMO to true or false.",
+        )
+    uvicorn.run(
+        app(),
+        host=web.host,
+        port=web.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
