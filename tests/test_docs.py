@@ -117,7 +117,7 @@ def test_every_job_kind_is_documented_with_its_fields(kind: Kind) -> None:
     title = f"### {kind.name}"
     assert {name: cells[0] for name, cells in rows(title).items()} == wanted
     text = section(title)
-    assert ("A part of `ingest." if kind.name in PART_KINDS else f"`POST {PATHS[kind]}`") in text
+    assert (f"A part of `{kind.queue}." if kind.name in PART_KINDS else f"`POST {PATHS[kind]}`") in text
     assert f"at most {kind.max_attempts} attempts" in text
     assert set(kind.result.model_fields) <= set(SPAN.findall(text.partition("Result:")[2]))
 
@@ -130,6 +130,11 @@ def test_every_quality_check_is_documented_with_its_threshold() -> None:
 def test_every_reason_of_a_refused_candidate_is_documented_and_no_other() -> None:
     code = "".join(path.read_text() for path in (ROOT / "services/ingest/reel_ingest").rglob("*.py"))
     reasons = set(re.findall(r'\bRefus(?:ed|al)\(\s*"([a-z-]+)"', code)) | {"http-<status>"}
+    of_members = set(
+        re.findall(r'_refusal\(\s*"([a-z-]+)"', (ROOT / "shared/reel_shared/zips.py").read_text())
+    )
+    assert set(SPAN.findall(rows("## Problem codes")["bad-member"][2])) - {"reason"} == of_members
+    reasons |= of_members
     reasons |= {TAKEN_DOWN, OVER_LIMIT, ALREADY_THERE, WRONG_HASH, MISSING, NO_CLASS}
     refused, _, rejected = (
         section("## Problem codes").partition("`counts.refused`")[2].partition("`counts.rejected`")

@@ -41,6 +41,10 @@ class BadPicture(BadRequest):
     code, title = "bad-picture", "The picture cannot be used"
 
 
+class BadMember(BadRequest):
+    code, title = "bad-member", "The archive's file cannot be used"
+
+
 class BadMovie(BadRequest):
     code, title = "bad-movie", "The film cannot be used"
 

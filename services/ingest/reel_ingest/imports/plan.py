@@ -15,9 +15,9 @@ from reel_ingest.imports import folders
 from reel_ingest.imports.facts import FILE, LABEL, OWN, SPLIT, Facts, facts_of, first, plain
 from reel_ingest.imports.folders import PROBE, TEST, TRAIN, VALID
 from reel_ingest.imports.tables import Row, is_table, read_rows
-from reel_ingest.web_sources.archive import is_safe
 from reel_shared.contracts import Source, Variant
 from reel_shared.errors import BadRequest, Unprocessable
+from reel_shared.zips import is_safe
 
 TABLE_BYTES = 512 * 2**20
 """Of all tables, unpacked."""

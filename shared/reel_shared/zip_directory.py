@@ -1,4 +1,4 @@
-"""How much a zip file's table of contents holds, found out without reading it whole; called by ``archive``.
+"""How much a zip file's table of contents holds, found out without reading it whole; called by ``zips``.
 
 ``zipfile`` makes an object of every entry before anybody can count them, and goes by the table's size alone.
 """
