@@ -18,12 +18,16 @@ from reel_shared.software import Software
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
 GRAPH = "model.onnx"
+INT8_GRAPH = "model.int8.onnx"
+"""The graph once more with quantised weights and activations; only where it was asked for and passed its gate."""
 EVALUATION = "evaluation.json"
 REPORT_HTML = "report.html"
 REPORT_JSON = "report.json"
 NOT_SURE_BELOW = 0.70
 """How probable an answer must be to be sure of it where nothing was measured; that of the article's demo."""
 
+EngineName = Literal["openvino", "onnxruntime"]
+EnginePrecision = Literal["f32", "bf16", "int8"]
 Channel = tuple[float, float, float]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$")]
 
@@ -31,6 +35,32 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$")]
 class FileFacts(Model):
     sha256: Sha256
     size: int = Field(ge=0, description="bytes")
+
+
+class Agreement(Model):
+    """How one engine at one precision answers, beside torch in fp32; measured when the model was published.
+
+    Asked are all pictures that judge the model: validation originals, probe sets and stored variants.
+    """
+
+    engine: EngineName
+    precision: EnginePrecision
+    version: str = Field(default="", description="of the engine that was asked")
+    pictures: int = Field(ge=0)
+    same_answer: float = Field(
+        ge=0, le=1, description="part of the pictures with torch's most probable class"
+    )
+    ties: int = Field(
+        default=0,
+        ge=0,
+        description="pictures with another class that torch itself holds for as probable, to a hundredth",
+    )
+    probability_difference: float = Field(ge=0, description="largest, over all pictures and classes")
+    accuracy_loss: float | None = Field(
+        default=None, description="on validation originals and probe sets; below 0 it gained"
+    )
+    passed: bool = Field(description="whether it may serve")
+    says: str = Field(default="", description="the verdict with its bounds, for people")
 
 
 class ModelCard(Model):
@@ -73,6 +103,9 @@ class ModelCard(Model):
         ge=0,
         description="largest difference of logits, ONNX from torch, relative to the largest; as measured when exported",
     )
+    agreement: list[Agreement] = Field(
+        default_factory=list, description="engines and precisions that were measured; none on older cards"
+    )
     software: Software = Field(default=Software(), description="what trained it")
     files: dict[FileName, FileFacts] = Field(default_factory=dict)
     created_at: AwareDatetime
@@ -84,6 +117,11 @@ class ModelCard(Model):
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("a class is named twice")
         return self
+
+    def agreement_of(self, engine: EngineName, precision: EnginePrecision) -> Agreement | None:
+        """Return what was measured of an engine at a precision; None when nothing was."""
+        found = (each for each in self.agreement if (each.engine, each.precision) == (engine, precision))
+        return next(found, None)
 
     def verify(self, directory: Path) -> None:
         """Raise Corrupt unless every listed file lies in ``directory`` with its size and hash."""

@@ -238,9 +238,20 @@ def _facts(row: JsonObject) -> list[tuple[str, str]]:
     ]
     for part, judged in row["metrics"].items():
         facts.append((f"accuracy, {part}", f"{judged['accuracy']:.3f} of {judged['images']} pictures"))
+    facts += [_served(each) for each in row.get("agreement", [])]
     facts += [("note", note) for note in row["notes"]]
     facts += [("remark", f"{each['text']} ({each['by']}, {each['at'][:10]})") for each in row["remarks"]]
     if row["forced"]:
         forced = row["forced"]
         facts.append(("forced", f"{forced['reason']} ({', '.join(forced['gates'])} had failed)"))
     return facts
+
+
+def _served(agreement: JsonObject) -> tuple[str, str]:
+    """Return a row on how an engine answers at a precision, beside torch."""
+    verdict = "may serve" if agreement["passed"] else f"may not serve: {agreement['says']}"
+    return (
+        f"{agreement['engine']}, {agreement['precision']}",
+        f"{agreement['same_answer']:.2%} of {agreement['pictures']} answers are torch's, probabilities differ by up "
+        f"to {agreement['probability_difference']:.1e}; {verdict}",
+    )

@@ -13,7 +13,7 @@ from fastai.torch_core import set_seed
 
 from reel_networks import InputStats
 from reel_shared.manifest import ManifestImage
-from reel_trainer.cache import Numbers, PictureCache, build_cache
+from reel_trainer.cache import Numbers, PictureCache, Pixels, build_cache
 from reel_trainer.data import Loaders, Normalize, PictureLoader, augmentation
 from reel_trainer.group import Group
 from reel_trainer.learner import rows_labels
@@ -23,6 +23,8 @@ from reel_trainer.steps import Step
 from reel_trainer.tta import ChangedViews
 
 VALID_BATCH = 64
+CALIBRATION = 256
+"""Training pictures that the ranges of an int8 graph's activations are measured on."""
 
 Tell = Callable[[str], None]
 """Hears in words what is being done; may raise."""
@@ -105,6 +107,12 @@ class Batches:
             batch_size=VALID_BATCH,
             device=self.device,
         )
+
+    def calibration(self) -> Pixels:
+        """Return some training pictures as serving would see them, uint8 (n, size, size, 3); the same for a seed."""
+        order = np.random.default_rng(self.seed).permutation(len(self.rows.train))
+        rows = [self.rows.train[index] for index in sorted(order[:CALIBRATION].tolist())]
+        return self.judging("calibration", rows).cache.squares(range(len(rows)))
 
     def changed(self, name: str, rows: list[ManifestImage], passes: int) -> ChangedViews:
         """Return views of pictures as the last stage's training would see them, the same for the same seed."""

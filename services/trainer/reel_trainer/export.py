@@ -1,6 +1,7 @@
 """Writes a trained model's files: weights, the graph that serves it, how it was judged, its card; called by ``run``.
 
-Nothing counts as published before the graph, run by OpenVINO, has answered real pictures as torch does.
+Nothing counts as published before the graph, run by OpenVINO, has answered real pictures as torch does. What else may
+serve it is measured and written on the card: bf16, int8, ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 import openvino
+import structlog
 import torch
 from torch import nn
 
@@ -19,14 +21,26 @@ from reel_networks import save_weights
 from reel_shared.errors import ReelError
 from reel_shared.images import PREPROCESSING
 from reel_shared.manifest import Manifest, identity
-from reel_shared.model_card import CARD, EVALUATION, GRAPH, WEIGHTS, ModelCard, facts_of
+from reel_shared.model_card import (
+    CARD,
+    EVALUATION,
+    GRAPH,
+    INT8_GRAPH,
+    WEIGHTS,
+    Agreement,
+    ModelCard,
+    facts_of,
+)
 from reel_shared.software import software
+from reel_trainer import agreement
 from reel_trainer.assessment import About, assess
 from reel_trainer.cache import Pixels
 from reel_trainer.evaluation import Floats
+from reel_trainer.quantizing import quantize
 from reel_trainer.recipe import Recipe
 from reel_trainer.training import Trained
 
+log = structlog.get_logger(__name__)
 OPSET = 17
 TOLERANCE = 1e-3
 """Largest difference of logits, relative to the largest logit; the arithmetic is fp32 on both sides."""
@@ -96,6 +110,10 @@ def export(
         held_out=identity_of.held_out,
     )
     (directory / EVALUATION).write_text(judged.model_dump_json())
+    agreed = agree(
+        directory, trained, manifest.classes, temperature=judged.calibration.temperature, recipe=recipe
+    )
+    made = [name for name in (WEIGHTS, GRAPH, INT8_GRAPH, EVALUATION) if (directory / name).exists()]
     card = ModelCard(
         id=identity_of.model_id,
         architecture=recipe.architecture,
@@ -117,12 +135,50 @@ def export(
         metrics=trained.metrics,
         held_out=judged.held_out,
         graph_difference=difference,
+        agreement=agreed,
         software=software("reel-trainer"),
-        files={name: facts_of(directory / name) for name in (WEIGHTS, GRAPH, EVALUATION)},
+        files={name: facts_of(directory / name) for name in made},
         created_at=about.created_at,
     )
     (directory / CARD).write_text(card.model_dump_json(indent=1))
     return card
+
+
+def agree(
+    directory: Path, trained: Trained, classes: list[str], *, temperature: float, recipe: Recipe
+) -> list[Agreement]:
+    """Ask the graph every picture that judged the model, in each way that may serve it; an int8 graph is made first.
+
+    A file of an int8 graph that loses too much accuracy does not stay. Raises ExportFailed when f32 disagrees.
+    """
+    asked = agreement.asked_of(trained.answers, classes)
+    graph = directory / GRAPH
+    runners = [agreement.in_openvino(graph, "f32")]
+    if agreement.multiplies_bf16():
+        runners.append(agreement.in_openvino(graph, "bf16"))
+    runners.append(agreement.in_onnxruntime(graph))
+    found = [agreement.measure(runner, asked, temperature=temperature) for runner in runners]
+    if not found[0].passed:
+        raise ExportFailed(f"The model is not published. {found[0].says}")
+    if trained.calibration is not None and recipe.int8_accuracy_loss is not None:
+        small = _int8(directory, trained.calibration, asked, temperature, recipe.int8_accuracy_loss)
+        if not small.passed:
+            (directory / INT8_GRAPH).unlink(missing_ok=True)
+        found.append(small)
+    return found
+
+
+def _int8(
+    directory: Path, calibration: Pixels, asked: list[agreement.Asked], temperature: float, most_loss: float
+) -> Agreement:
+    """Write and judge an int8 graph."""
+    try:
+        quantize(directory / GRAPH, directory / INT8_GRAPH, calibration)
+        runner = agreement.in_openvino(directory / INT8_GRAPH, "int8")
+        return agreement.measure(runner, asked, temperature=temperature, most_loss=most_loss)
+    except Exception as error:  # the hours of a training are not lost to what is only an option of it
+        log.exception("export.no_int8")
+        return agreement.refused("openvino", "int8", f"It could not be made: {type(error).__name__}.")
 
 
 def write_graph(serving: Serving, path: Path, *, size: int) -> None:

@@ -131,7 +131,9 @@ def _plan(spec: Spec) -> str:
     """Return a digest of what makes a training what it is."""
     facts = [
         spec.manifest_sha256,
-        spec.recipe.model_dump_json(exclude={"name", "description", "tta", "wanted_accuracy"}),
+        spec.recipe.model_dump_json(
+            exclude={"name", "description", "tta", "wanted_accuracy", "int8_accuracy_loss"}
+        ),
         spec.weights_name or spec.weights,
         str(spec.seed),
     ]

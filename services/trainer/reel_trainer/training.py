@@ -32,7 +32,10 @@ from reel_trainer.steps import Step, Together
 
 @dataclass(frozen=True)
 class Trained:
-    """``answers`` are given at the last size, in fp32; ``samples`` are the first validation pictures."""
+    """``answers`` are given at the last size, in fp32; ``samples`` are the first validation pictures.
+
+    ``calibration`` are training pictures as serving would see them, where the recipe wants an int8 graph.
+    """
 
     network: Network
     precision: Precision
@@ -46,6 +49,7 @@ class Trained:
     attention: Attention
     seconds: float
     notes: tuple[str, ...] = ()
+    calibration: Pixels | None = None
 
     @property
     def valid(self) -> list[ManifestImage]:
@@ -127,6 +131,7 @@ def train_model(
         attention=attention,
         seconds=run.seconds,
         notes=(*run.figures.notes, *attention.alarms),
+        calibration=run.batches.calibration() if recipe.int8_accuracy_loss is not None else None,
     )
 
 

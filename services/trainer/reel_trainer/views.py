@@ -17,6 +17,7 @@ from reel_shared.db.models import (
     TrainedModel,
     TrainingMetrics,
 )
+from reel_shared.model_card import Agreement
 from reel_shared.software import Software
 from reel_shared.web.envelope import timestamp, with_urls
 from reel_trainer.recipe import Recipe
@@ -72,6 +73,9 @@ class ModelView(BaseModel):
     weights: str | None = Field(description="what its training started from")
     software: Software = Field(description="what trained it: version, and commit of the checkout")
     graph_difference: float | None = Field(description="how far ONNX was from torch, of the largest logit")
+    agreement: list[Agreement] = Field(
+        description="how the engines that may serve it answer beside torch; empty for models from before that"
+    )
     metrics: dict[str, Metrics]
     files: dict[str, StoredFile]
     takedowns: list[str] = Field(description="take-downs of pictures that it was trained or judged on")
@@ -173,6 +177,7 @@ def model_view(row: TrainedModel, *, aliases: Mapping[str, str]) -> dict[str, An
         "certified": row.card.get("certified", True),
         "software": row.card.get("software") or Software().model_dump(),
         "notes": row.card.get("notes", []),
+        "agreement": row.card.get("agreement", []),
         "dataset_version_id": row.dataset_version_id,
         "metrics": row.metrics,
         "files": {name: with_urls(_file(file)) for name, file in row.files.items()},

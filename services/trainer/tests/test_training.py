@@ -15,7 +15,7 @@ from reel_networks.head import build_head
 from reel_shared.contracts import read_evaluation
 from reel_shared.errors import Unprocessable
 from reel_shared.manifest import identity
-from reel_shared.model_card import CARD, EVALUATION, GRAPH, WEIGHTS, load_model_card
+from reel_shared.model_card import CARD, EVALUATION, GRAPH, INT8_GRAPH, WEIGHTS, load_model_card
 from reel_trainer import learner
 from reel_trainer.batches import Places
 from reel_trainer.data import PictureLoader
@@ -57,7 +57,14 @@ def trained(shapes, tmp_path_factory):
             "lr_max": 1e-3,
         },
     ]
-    recipe = Recipe(name="tiny", architecture="efficientnet_lite0", weights="package", stages=stages, tta=1)
+    recipe = Recipe(
+        name="tiny",
+        architecture="efficientnet_lite0",
+        weights="package",
+        stages=stages,
+        tta=1,
+        int8_accuracy_loss=0.05,
+    )
     heard = []
     result = train(
         shapes, recipe, tmp_path_factory.mktemp("s"), report=lambda event, data: heard.append((event, data))
@@ -122,7 +129,21 @@ def test_published_files_answer_as_the_network_did(trained, shapes, tmp_path) ->
     manifest = shapes.manifest()
     export(result, tmp_path, manifest=manifest, recipe=recipe, identity_of=WHO)
     card = load_model_card(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {CARD, GRAPH, WEIGHTS, EVALUATION}
+    found = {(each.engine, each.precision): each for each in card.agreement}
+    small = found.pop(("openvino", "int8"))
+    made = {CARD, GRAPH, WEIGHTS, EVALUATION} | ({INT8_GRAPH} if small.passed else set())
+    assert {path.name for path in tmp_path.iterdir()} == made
+    assert set(card.files) == made - {CARD}
+    assert small.passed is (small.accuracy_loss <= 0.05), small
+    judging = sum(len(each.rows) for each in (result.answers.valid, result.answers.probes))
+    assert small.pictures == judging > 0
+    found.pop(
+        ("openvino", "bf16"), None
+    )  # rounding moves so young a network; what it may do is judged elsewhere
+    assert set(found) == {("openvino", "f32"), ("onnxruntime", "f32")}
+    for each in found.values():
+        assert (each.pictures, each.same_answer, each.passed) == (judging, 1.0, True)
+        assert each.probability_difference < 1e-3
     evaluation = read_evaluation((tmp_path / EVALUATION).read_bytes())
     assert (evaluation.metrics, evaluation.model_id) == (card.metrics, card.id)
     assert card.temperature == evaluation.calibration.temperature

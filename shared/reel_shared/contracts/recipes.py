@@ -144,6 +144,12 @@ class Recipe(Model):
     wanted_accuracy: float = Field(
         default=0.95, gt=0, le=1, description="of the answers that the model is to be sure of"
     )
+    int8_accuracy_loss: float | None = Field(
+        default=None,
+        ge=0,
+        le=0.1,
+        description="also make an int8 graph, which may serve if it loses at most so much accuracy",
+    )
     train_on_validation: bool = Field(
         default=False, description="refit on everything for deployment; its metrics are not held out"
     )

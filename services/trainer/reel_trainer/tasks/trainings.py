@@ -26,6 +26,7 @@ from reel_shared.model_card import (
     CARD,
     EVALUATION,
     GRAPH,
+    INT8_GRAPH,
     REPORT_HTML,
     REPORT_JSON,
     WEIGHTS,
@@ -55,6 +56,7 @@ MEDIA_TYPES = {
     CARD: "application/json",
     WEIGHTS: "application/vnd.safetensors",
     GRAPH: "application/onnx",
+    INT8_GRAPH: "application/onnx",
     EVALUATION: "application/json",
     REPORT_HTML: "text/html; charset=utf-8",
     REPORT_JSON: "application/json",
@@ -175,10 +177,10 @@ def _start(request: TrainModelRequest, recipe: Recipe, manifest: Manifest, folde
 
 
 def _made(folder: Path) -> list[str]:
-    """Return the files to publish; where no report could be drawn the model's notes say so."""
-    return [
-        name for name in MEDIA_TYPES if name not in (REPORT_HTML, REPORT_JSON) or (folder / name).exists()
-    ]
+    """Return the files to publish; where no report could be drawn the model's notes say so, and its card why int8
+    may not serve."""
+    optional = (INT8_GRAPH, REPORT_HTML, REPORT_JSON)
+    return [name for name in MEDIA_TYPES if name not in optional or (folder / name).exists()]
 
 
 def _publish(path: Path) -> StoredFile:
