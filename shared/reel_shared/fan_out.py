@@ -78,6 +78,22 @@ def fan_out(
             time.sleep(POLL_SECONDS)
 
 
+def earlier_parts(context: Context, kind: Kind) -> list[Any]:
+    """Return the requests, ``kind.request`` each, that an earlier attempt of the parent has made, in order.
+
+    For what must stay the same in every attempt although the world has changed. None when nothing was submitted.
+    """
+
+    def look(session: Session) -> list[Any]:
+        query = sa.select(Job.request).where(
+            Job.parent_id == context.job_id, Job.kind == kind.name, Job.part.is_not(None)
+        )
+        found = session.scalars(query.order_by(Job.part, Job.created_at))
+        return [kind.request.model_validate(request) for request in found]
+
+    return transact(look)
+
+
 def _submit_missing(session: Session, context: Context, kind: Kind, parts: Sequence[Part]) -> list[str]:
     """Return the ids of the parts' jobs, submitting those that no job does yet. Fenced by the parent's lease."""
     jobs.heartbeat(session, context.lease)

@@ -124,7 +124,8 @@ class Platform:
 @contextmanager
 def platform(reel: Reel, s3: Seaweed, *, port: int) -> Iterator[Platform]:
     """Start the platform on the servers that the settings name, and keep its processes alive."""
-    more = [Program("ingest-worker-2", [*programs()[2].command])]
+    commands = {each.name: each.command for each in programs()}
+    more = [Program(f"{queue}-worker-2", [*commands[f"{queue}-worker"]]) for queue in ("ingest", "inference")]
     supervisor = Supervisor(
         [*programs(), *more], env=reel.env, logs=reel.data_dir / "logs", say=lambda _: None
     )

@@ -350,6 +350,34 @@ def test_predict_pictures(running: Platform, story: Story) -> None:
     assert [json.loads(line)["key"] for line in lines] == request.keys
 
 
+def test_predict_part(running: Platform, story: Story) -> None:
+    """Two workers share a job's pictures, and the one that only helps is killed: no line is lost, none comes twice."""
+    asked = (keys(running, job_id=story.frames.id) + keys(running, job_id=story.pictures.id)) * 20
+    request = contracts.PredictPicturesRequest(keys=asked[:1000], model=new_id_of(story.model, "model_id"))
+    job_id: str = story.client.predict_pictures(request)["id"]
+
+    def elsewhere() -> list[Job]:
+        parent = running.job(job_id)
+        parts = running.rows(Job, parent_id=job_id, state="running")
+        return [part for part in parts if part.worker and part.worker != parent.worker]
+
+    running.until(lambda: running.count(Job, parent_id=job_id), "the job is cut")
+    with running.storage_frozen():  # nobody gets on, and the other worker has all the time it needs to come
+        running.until(elsewhere, "another worker has a part")
+        (killed,) = elsewhere()
+        running.kill_worker_of(killed.id)
+    running.until_ended(job_id)
+    job = running.check_ended_once(job_id, attempts=1)
+    parts = running.rows(Job, parent_id=job_id)
+    assert sorted(part.part for part in parts if part.part is not None) == [0, 1, 2, 3]
+    for part in parts:
+        running.check_ended_once(part.id, attempts=2 if part.id == killed.id else 1)
+    result = contracts.PredictPicturesResult.model_validate(job.result)
+    assert (result.count, result.failed, result.parts) == (1000, 0, 4)
+    lines = storage().get_bytes(result.results.key, max_bytes=2**26).splitlines()
+    assert [json.loads(line)["key"] for line in lines] == request.keys
+
+
 def test_explain_picture(running: Platform, story: Story) -> None:
     request = contracts.ExplainPictureRequest(
         key=keys(running, job_id=story.pictures.id)[0], model=new_id_of(story.model, "model_id")

@@ -1,70 +1,175 @@
-"""Owns the `predict_pictures` job: stored pictures in, one line of JSON for each out.
+"""Owns the prediction jobs: pictures in, one line of JSON for each out. Called by the worker of the queue `inference`.
 
-Called by the worker of the queue `inference`.
+A large job is cut into parts that are jobs of their own, for as many workers as there are; their lines are joined in
+order.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from reel_inference import predict, serving
+from reel_inference import inputs, predict, serving
 from reel_inference.engine import Engine
-from reel_shared import contracts, views
-from reel_shared.contracts import ACTIVE, PREDICT_PICTURES, PredictPicturesRequest, PredictPicturesResult
+from reel_inference.inputs import Input
+from reel_shared import views
+from reel_shared.contracts import (
+    ACTIVE,
+    PREDICT_PART,
+    PREDICT_PICTURES,
+    PredictPartRequest,
+    PredictPartResult,
+    PredictPicturesRequest,
+    PredictPicturesResult,
+    StoredFile,
+)
+from reel_shared.fan_out import Part, earlier_parts, fan_out
 from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
 from reel_shared.settings import settings
 from reel_shared.storage import storage
 
 JSON_LINES = "application/x-ndjson"
+UNIT = "pictures"
+PART_KEYS = 250
+"""Pictures of a part that are named by key: a few seconds of work, which is what a worker that dies costs."""
+PART_FILES = 1000
+"""Pictures of a part of an archive, which each part brings whole."""
 
 
 @task(PREDICT_PICTURES)
 def predict_pictures(context: Context, request: PredictPicturesRequest) -> Outcome:
-    """Answer every key with its labels or its own error; only storage that is away fails the job."""
-    models = serving.models()
-    engine = models.refresh() if request.model == ACTIVE else models.engine(request.model)
+    """Answer every input with its labels or its own error; only storage that is away fails the job."""
+    engine = _engine(context, request)
     views.check(request.tta, engine.card.recipe, engine.card.id)
+    with _inputs(request, context.scratch) as found:
+        parts = _parts(request, engine.card.id, len(found))
+        if len(parts) == 1:
+            told = _answer(context, found, engine, top_k=request.top_k, tta=request.tta)
+    if len(parts) == 1:
+        results = storage().put_file("predictions", told.path, JSON_LINES, ".jsonl")
+    else:
+        done = fan_out(context, PREDICT_PART, predict_part, parts, unit=UNIT)
+        told = _Told(
+            _join(context, [part.results for part in done]),
+            sum(part.count for part in done),
+            sum(part.failed for part in done),
+            sum(part.cached for part in done),
+        )
+        results = storage().put_file("predictions", told.path, JSON_LINES, ".jsonl")
+    return Outcome(
+        PredictPicturesResult(
+            model=engine.card.id,
+            count=told.asked,
+            failed=told.failed,
+            cached=told.cached,
+            parts=len(parts),
+            results=results,
+        )
+    )
+
+
+@task(PREDICT_PART)
+def predict_part(context: Context, request: PredictPartRequest) -> Outcome:
+    """Answer a part of a job's inputs."""
+    engine = serving.models().engine(request.model)
+    with _inputs(request, context.scratch) as found:
+        chosen = found if request.archive is None else found[request.start : request.stop]
+        told = _answer(context, chosen, engine, top_k=request.top_k, tta=request.tta)
+    results = storage().put_file("parts", told.path, JSON_LINES, ".jsonl")
+    return Outcome(
+        PredictPartResult(count=told.asked, failed=told.failed, cached=told.cached, results=results)
+    )
+
+
+class _Told(NamedTuple):
+    """Lines that were written, and what is in them."""
+
+    path: Path
+    asked: int
+    failed: int
+    cached: int
+
+
+def _engine(context: Context, request: PredictPicturesRequest) -> Engine:
+    """Return the model that answers the whole job: in a later attempt the one that the first began with."""
+    models = serving.models()
+    earlier = earlier_parts(context, PREDICT_PART)
+    if earlier:
+        return models.engine(earlier[0].model)
+    return models.refresh() if request.model == ACTIVE else models.engine(request.model)
+
+
+def _inputs(
+    request: PredictPicturesRequest | PredictPartRequest, folder: Path
+) -> AbstractContextManager[list[Input]]:
+    if request.archive is not None:
+        return inputs.archive(request.archive, folder)
+    return nullcontext(inputs.stored(request.keys or []))
+
+
+def _parts(request: PredictPicturesRequest, model: str, count: int) -> list[Part]:
+    """Cut a job of ``count`` inputs; the same for the same request, whoever asks."""
+    size = PART_KEYS if request.archive is None else PART_FILES
+    shared: dict[str, Any] = {"model": model, "top_k": request.top_k, "tta": request.tta}
+    found = []
+    for start in range(0, count, size):
+        stop = min(start + size, count)
+        if request.keys is not None:
+            part = PredictPartRequest(keys=request.keys[start:stop], **shared)
+        else:
+            part = PredictPartRequest(archive=request.archive, start=start, stop=stop, **shared)
+        found.append(Part(part, stop - start))
+    return found
+
+
+def _answer(context: Context, found: Sequence[Input], engine: Engine, *, top_k: int, tta: int) -> _Told:
+    """Write a line for each input, in order."""
     path, failed, cached = context.scratch / "results.jsonl", 0, 0
     with path.open("w", encoding="utf-8") as lines:
-        for key, answer in _answers(context, request, engine):
+        for one, answer in _answers(context, found, engine, top_k=top_k, tta=tta):
             failed += answer.error is not None
             cached += answer.cached
-            lines.write(_line(key, answer) + "\n")
-    results = storage().put_file("predictions", path, JSON_LINES, ".jsonl")
-    result = PredictPicturesResult(
-        model=engine.card.id, count=len(request.keys), failed=failed, cached=cached, results=results
-    )
-    return Outcome(result)
+            lines.write(_line(one, answer) + "\n")
+    return _Told(path, len(found), failed, cached)
 
 
 def _answers(
-    context: Context, request: PredictPicturesRequest, engine: Engine
-) -> Iterator[tuple[contracts.ObjectKey, predict.Answer]]:
-    """Yield keys with answers in the order asked, a queueful at a time, reporting between."""
-    step, total = max(1, settings().inference.queue // (1 + request.tta)), len(request.keys)
+    context: Context, found: Sequence[Input], engine: Engine, *, top_k: int, tta: int
+) -> Iterator[tuple[Input, predict.Answer]]:
+    """Yield inputs with answers in the order asked, a queueful at a time, reporting between."""
+    step, total = max(1, settings().inference.queue // (1 + tta)), len(found)
     for start in range(0, total, step):
-        keys = request.keys[start : start + step]
-        contents = [_reader(key) for key in keys]
+        chosen = found[start : start + step]
         answers = predict.predict_pictures(
             engine,
-            contents,
+            [one.read for one in chosen],
             bounds=serving.bounds(),
             batcher=serving.batcher(),
-            top_k=request.top_k,
-            tta=request.tta,
+            top_k=top_k,
+            tta=tta,
             memory=serving.answers(),
         )
-        yield from zip(keys, answers, strict=True)
-        context.progress(start + len(keys), total, unit="pictures", message="predicting")
+        yield from zip(chosen, answers, strict=True)
+        context.progress(start + len(chosen), total, unit=UNIT, message="predicting")
 
 
-def _reader(key: str) -> Callable[[], bytes]:
-    return lambda: storage().get_bytes(key, max_bytes=settings().limits.picture_bytes)
-
-
-def _line(key: str, answer: predict.Answer) -> str:
+def _line(one: Input, answer: predict.Answer) -> str:
     if answer.prediction is None:
-        return json.dumps({"key": key, "error": answer.error.problem() if answer.error else None})
-    return json.dumps({"key": key, **answer.prediction.model_dump(exclude={"model"})})
+        return json.dumps({**one.name, "error": answer.error.problem() if answer.error else None})
+    return json.dumps({**one.name, **answer.prediction.model_dump(exclude={"model"})})
+
+
+def _join(context: Context, parts: Sequence[StoredFile]) -> Path:
+    """Bring the parts' lines here one after the other, into one file."""
+    path, part_path = context.scratch / "results.jsonl", context.scratch / "part.jsonl"
+    with path.open("wb") as whole:
+        for part in parts:
+            storage().get_file(part.key, part_path, max_bytes=part.size, sha256=part.sha256)
+            whole.write(part_path.read_bytes())
+            context.check()
+    part_path.unlink()
+    return path

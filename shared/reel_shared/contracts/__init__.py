@@ -73,6 +73,8 @@ from reel_shared.contracts.movies import (
 from reel_shared.contracts.predictions import (
     LabelProbability,
     Prediction,
+    PredictPartRequest,
+    PredictPartResult,
     PredictPicturesRequest,
     PredictPicturesResult,
 )
@@ -132,6 +134,7 @@ __all__ = [
     "MAX_PARTS",
     "MEASURE_LEAK_GAP",
     "PART_KINDS",
+    "PREDICT_PART",
     "PREDICT_PICTURES",
     "QUEUES",
     "RANK_SUBJECTS",
@@ -197,6 +200,8 @@ __all__ = [
     "ModelLook",
     "MovedImage",
     "ObjectKey",
+    "PredictPartRequest",
+    "PredictPartResult",
     "PredictPicturesRequest",
     "PredictPicturesResult",
     "Prediction",
@@ -262,6 +267,7 @@ FIND_LEARNING_RATE = Kind(
     "trainer.find_learning_rate", FindLearningRateRequest, FindLearningRateResult, 3, 2 * 3600
 )
 PREDICT_PICTURES = Kind("inference.predict_pictures", PredictPicturesRequest, PredictPicturesResult, 3, 3600)
+PREDICT_PART = Kind("inference.predict_part", PredictPartRequest, PredictPartResult, 3, 3600)
 EXPLAIN_PICTURE = Kind("explainer.explain_picture", ExplainPictureRequest, ExplainPictureResult, 3, 300)
 COMPARE_ATTENTION = Kind(
     "explainer.compare_attention", CompareAttentionRequest, CompareAttentionResult, 3, 3600
@@ -284,10 +290,11 @@ KINDS: dict[str, Kind] = {
         MEASURE_LEAK_GAP,
         FIND_LEARNING_RATE,
         PREDICT_PICTURES,
+        PREDICT_PART,
         EXPLAIN_PICTURE,
         COMPARE_ATTENTION,
     )
 }
-PART_KINDS = frozenset({EXTRACT_RANGE.name})
+PART_KINDS = frozenset({EXTRACT_RANGE.name, PREDICT_PART.name})
 """Kinds that only run as parts of another job: no endpoint takes them."""
 QUEUES: tuple[str, ...] = tuple(dict.fromkeys(kind.queue for kind in KINDS.values()))

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, model_validator
 
 from reel_shared.contracts.base import Model, ObjectKey, StoredFile
+
+MAX_KEYS = 10_000
+Keys = Annotated[list[ObjectKey], Field(min_length=1, max_length=MAX_KEYS)]
 
 
 class PredictPicturesRequest(Model):
     model: str = "active"
-    keys: list[ObjectKey] = Field(min_length=1, max_length=10_000)
+    keys: Keys | None = Field(default=None, description="of stored pictures")
+    archive: ObjectKey | None = Field(
+        default=None, description="a stored zip, in place of keys: all its files"
+    )
     top_k: int = Field(default=3, ge=1, le=100)
     tta: int = Field(default=0, ge=0, le=1, description="1: the mirror image counts too")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> PredictPicturesRequest:
+        if (self.keys is None) == (self.archive is None):
+            raise ValueError("send either keys or archive")
+        return self
+
+
+class PredictPartRequest(Model):
+    """A part of a job's inputs, all asked of one model."""
+
+    model: str = Field(description="its id: the whole job's, whatever serves meanwhile")
+    keys: Keys | None = None
+    archive: ObjectKey | None = None
+    start: int = Field(default=0, ge=0, description="of the archive's files in their order, the first")
+    stop: int = Field(default=0, ge=0, description="and the one behind the last")
+    top_k: int = Field(default=3, ge=1, le=100)
+    tta: int = Field(default=0, ge=0, le=1)
+
+
+class PredictPartResult(Model):
+    count: int
+    failed: int
+    cached: int
+    results: StoredFile
 
 
 class LabelProbability(Model):
@@ -32,6 +65,7 @@ class PredictPicturesResult(Model):
     count: int
     failed: int
     cached: int = Field(default=0, description="answered from memory: the same picture was asked lately")
+    parts: int = Field(default=1, description="jobs that it was divided into")
     results: StoredFile = Field(
-        description="JSONL, one line per input: key, predictions and confident, or error"
+        description="JSONL, one line per input: key or file, predictions and confident, or error"
     )

@@ -93,7 +93,8 @@ async def read_batch(
 ) -> ModelT:
     """Read a request model that names stored files by ``keys``: from JSON, or from a form with parts ``file``.
 
-    The fields, by the model and by ``check``, and the head of every file are judged before one is stored.
+    The fields, by the model and by ``check``, and the head of every file are judged before one is stored. An archive,
+    where ``families`` has it, comes alone and is named by ``archive``.
 
     Raises:
         BadRequest, UnsupportedType, TooLarge: what is wrong with a file, and with which; none is stored.
@@ -107,8 +108,12 @@ async def read_batch(
         body = _validated(model, {**_fields(form), "keys": [f"{PREFIX}/file"]})
         await run_in_threadpool(check, body)
         judged = [(part, await _judge_named(part, families)) for part in parts]
+        packed = any(media.family == "archive" for _, media in judged)
+        if packed and len(judged) > 1:
+            raise BadRequest("An archive comes alone; send one, or pictures.")
         stored = [await _store(part, media) for part, media in judged]
-    return _validated(model, {**_fields(form), "keys": [one.key for one in stored]})
+    named = {"archive": stored[0].key} if packed else {"keys": [one.key for one in stored]}
+    return _validated(model, {**_fields(form), **named})
 
 
 async def require_stored(key: str) -> None:
