@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -120,10 +120,21 @@ class Trainer(BaseModel):
 
 
 class Inference(BaseModel):
-    precision: str = Field(default="f32", description="OpenVINO inference precision: f32 or bf16")
+    engine: Literal["auto", "openvino", "onnxruntime"] = Field(
+        default="auto",
+        description="auto: onnxruntime where its build for GPUs is installed and there is one, else openvino",
+    )
+    precision: Literal["auto", "f32", "bf16", "int8"] = Field(
+        default="auto",
+        description="auto: bf16 where the CPU has it and the model's card says that it passed, else f32; "
+        "what failed there is never served",
+    )
     lanes: int = Field(default=0, description="0: one per core of the CPU quota")
     max_batch: int = 4
     queue: int = Field(default=64, description="requests waiting beyond this are refused with 429")
+    keep_models: int = Field(
+        default=1, ge=0, description="that stay in memory beside the active one, those asked last"
+    )
     model_poll_seconds: float = 2.0
     key_requests_per_second: float = Field(
         default=0.0, ge=0, description="pictures that one API key may send to one replica; 0: no limit"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 APIS = [f"reel_{name}.api" for name in ("ingest", "augment", "trainer", "inference", "explainer")]
-HEAVY = ("torch", "torchvision", "fastai", "skimage", "scipy", "cv2", "av", "onnx", "openvino")
+HEAVY = ("torch", "torchvision", "fastai", "skimage", "scipy", "cv2", "av", "onnx", "onnxruntime", "openvino")
 LATE = ("celery", "kombu", "redis", "minio", "alembic")
 """What an API needs only when it first sends a job, or first asks for an object."""
 FRAMEWORKS = (

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from reel_inference.engine import Engine, Pictures
 
 FORM = "multipart/form-data"
-PICTURES: tuple[Family, ...] = ("picture",)
+INPUTS: tuple[Family, ...] = ("picture", "archive")
 MAX_FILES = 1000
 """In one form; more go by key."""
 BINARY = {"type": "string", "format": "binary"}
@@ -73,7 +73,11 @@ JOB_BODY: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "properties": {
-                        "file": {"type": "array", "items": BINARY},
+                        "file": {
+                            "type": "array",
+                            "items": BINARY,
+                            "description": "pictures, or one zip of them",
+                        },
                         "model": {"type": "string"},
                         "top_k": {"type": "integer"},
                         "tta": {"type": "integer"},
@@ -143,6 +147,7 @@ async def predict(
     looked = await _look(request, content, engine, options_of(top_k=top_k, tta=tta))
     headers = {
         "X-Model": engine.card.id,
+        "X-Engine": engine.name,
         "Cache-Control": "no-store",
         "Cache-Status": f"{MEMORY_NAME}; {looked.status}",
     }
@@ -195,10 +200,12 @@ async def _shadowed(answered: Answered) -> None:
 @router.post("/v1/predictions", status_code=202, response_model=JobView, openapi_extra=JOB_BODY)
 @large_body(lambda: settings().limits.archive_bytes)
 async def create_prediction(request: Request, principal: Submitter) -> Response:
-    """Submit a job that answers stored pictures by key, or the files of a form."""
+    """Submit a job that answers stored pictures by key, the files of a form, or those of one zip."""
     body = await uploads.read_batch(
-        request, PredictionJob, families=PICTURES, max_files=MAX_FILES, check=_require_model
+        request, PredictionJob, families=INPUTS, max_files=MAX_FILES, check=_require_model
     )
+    if body.archive is not None:
+        await uploads.require_stored(body.archive)
     return await run_in_threadpool(
         submit_job,
         PREDICT_PICTURES,

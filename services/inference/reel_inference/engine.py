@@ -1,103 +1,132 @@
-"""Owns the exported graph in OpenVINO: loads a model's folder, warms it up, turns pictures into logits.
+"""Owns a model that is ready to answer: its card, what runs its graph, and how that was chosen.
 
 Called by the batcher's lanes and by the prediction job. An engine never changes once made: a new model is a
-new engine.
+new engine. ``openvino_graph`` and ``onnxruntime_graph`` load graphs, ``choice`` says which of the two does.
 """
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Protocol
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
+from reel_inference.choice import Choice, EngineWish, PrecisionWish, choose, hardware
 from reel_shared import errors
 from reel_shared.cores import usable_cores
 from reel_shared.images import PREPROCESSING
-from reel_shared.model_card import CARD, GRAPH, ModelCard, facts_of, read_card
+from reel_shared.model_card import CARD, Agreement, ModelCard, facts_of, read_card
 
 Pictures = NDArray[np.uint8]
 Logits = NDArray[np.float32]
-Precision = Literal["f32", "bf16"]
+
+
+class LoadedGraph(Protocol):
+    """A graph in some engine: one-thread lanes that run side by side, and a wide one with every core.
+
+    A lane is not re-entrant: each lane number belongs to one thread at a time, and so does the wide one.
+    """
+
+    device: str
+    """What computes, in the engine's words."""
+    lanes: int
+    takes: tuple[str, ...]
+    """The type and shape of its input, such as ("uint8", "?", "224", "224", "3")."""
+    classes: str
+    """The length of its output's last axis."""
+
+    def infer(self, pictures: Pictures, lane: int | None) -> Logits:
+        """Return logits, float32 (N, classes), of uint8 RGB pictures (N, size, size, 3), as an array of their own."""
+        ...
 
 
 class Engine:
-    """One model, ready to answer: one-thread lanes that run side by side, and a wide one with every core.
+    """One model, ready to answer."""
 
-    A lane's request is not re-entrant: each lane number belongs to one thread at a time, and so does the wide one.
-    """
-
-    def __init__(
-        self,
-        card: ModelCard,
-        lanes: list[openvino.InferRequest],
-        wide: openvino.InferRequest,
-        *,
-        precision: Precision,
-    ) -> None:
-        self.card = card
-        self.fingerprint = hashlib.sha256(f"{card.model_dump_json()} {precision}".encode()).hexdigest()
+    def __init__(self, card: ModelCard, graph: LoadedGraph, choice: Choice) -> None:
+        self.card, self.choice = card, choice
+        self.device, self.lanes = graph.device, graph.lanes
+        facts = f"{card.model_dump_json()} {choice.engine} {choice.precision}"
+        self.fingerprint = hashlib.sha256(facts.encode()).hexdigest()
         """Equal where equal pictures get equal answers: the card has the graph's hash and the preprocessing's name."""
-        self.lanes = len(lanes)
-        self._lanes = lanes
-        self._wide = wide
+        self._graph = graph
 
     @property
     def size(self) -> int:
         """Side of the square pictures the graph takes, in pixels."""
         return self.card.size
 
+    @property
+    def name(self) -> str:
+        """Engine and precision, as the header `X-Engine` says them."""
+        return f"{self.choice.engine}/{self.choice.precision}"
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """What was measured of this engine at this precision when the model was published."""
+        return self.card.agreement_of(self.choice.engine, self.choice.precision)
+
     def infer(self, pictures: Pictures, lane: int | None = None) -> Logits:
         """Return logits, float32 (N, classes), of uint8 RGB pictures (N, size, size, 3).
 
         `lane` None is the wide lane: every core for this one call, right when nothing else runs.
         """
-        request = self._wide if lane is None else self._lanes[lane]
-        request.infer([openvino.Tensor(np.ascontiguousarray(pictures))])
-        # A copy: the output tensor is the request's own memory and the next call overwrites it.
-        return np.array(request.get_output_tensor(0).data, dtype=np.float32)
+        return self._graph.infer(np.ascontiguousarray(pictures), lane)
 
 
 def load_engine(
     directory: Path,
     *,
     lanes: int = 0,
-    precision: Precision = "f32",
+    engine: EngineWish = "auto",
+    precision: PrecisionWish = "auto",
     max_batch: int = 4,
     wide: bool = True,
 ) -> Engine:
-    """Load `model.json` and `model.onnx` from `directory`, compile and warm up to `max_batch` pictures.
+    """Load a model's folder, its card and the graph that is chosen, and warm it up to `max_batch` pictures.
 
-    `lanes` 0 means one per usable core; without `wide` lanes are all there is.
-    Raises errors.Corrupt when the files do not belong together.
+    `lanes` 0 means one per usable core; without `wide` lanes are all there is. `engine` and `precision` are wishes:
+    the engine's `choice` says what came of them.
+    Raises errors.Corrupt when the files do not belong together, errors.Unavailable when the engine that was wished
+    for is not installed or does not reach its GPU.
     """
     card = _read(directory)
-    core = openvino.Core()
+    choice = choose(card, hardware(), engine=engine, precision=precision)
+    path = directory / choice.graph
+    if not path.is_file() or card.files.get(choice.graph) != facts_of(path):
+        raise errors.Corrupt(
+            f"{choice.graph} of model {card.id} does not match its card; publish the model again."
+        )
+    graph = _load(path, card, choice, lanes=lanes or usable_cores(), wide=wide)
+    _check_shapes(graph, card)
+    made = Engine(card, graph, choice)
+    _warm_up(made, max_batch)
+    return made
+
+
+def _load(path: Path, card: ModelCard, choice: Choice, *, lanes: int, wide: bool) -> LoadedGraph:
     try:
-        model = core.read_model(directory / GRAPH)
-    except RuntimeError as error:
+        if choice.engine == "onnxruntime":
+            from reel_inference.onnxruntime_graph import OnnxRuntimeGraph
+
+            return OnnxRuntimeGraph(path, lanes=lanes, wide=wide)
+        from reel_inference.openvino_graph import OpenVinoGraph
+
+        return OpenVinoGraph(path, precision=choice.precision, lanes=lanes, wide=wide)
+    except ImportError as error:
+        raise errors.Unavailable(
+            f"The engine {choice.engine} is not installed here; install it, or set REEL_INFERENCE__ENGINE."
+        ) from error
+    except ValueError as error:
         raise errors.Corrupt(
             f"The graph of model {card.id} cannot be read; export the model again."
         ) from error
-    _check_shapes(model, card)
-    cores = usable_cores()
-    lanes = lanes or cores
-    narrow = core.compile_model(model, "CPU", _options(lanes, lanes, precision))
-    whole = wide and not cores == lanes == 1
-    broad = core.compile_model(model, "CPU", _options(cores, 1, precision)) if whole else narrow
-    requests = [narrow.create_infer_request() for _ in range(lanes)]
-    engine = Engine(card, requests, broad.create_infer_request(), precision=precision)
-    _warm_up(engine, max_batch)
-    return engine
 
 
 def _read(directory: Path) -> ModelCard:
     card = read_card((directory / CARD).read_bytes())
-    if card.files.get(GRAPH) != facts_of(directory / GRAPH):
-        raise errors.Corrupt(f"{GRAPH} of model {card.id} does not match its card; publish the model again.")
     if card.preprocessing != PREPROCESSING:
         raise errors.Corrupt(
             f"Model {card.id} was trained on pictures prepared by {card.preprocessing}, and this program prepares "
@@ -106,30 +135,18 @@ def _read(directory: Path) -> ModelCard:
     return card
 
 
-def _options(threads: int, streams: int, precision: Precision) -> dict[str, str]:
-    return {
-        "INFERENCE_PRECISION_HINT": precision,
-        "INFERENCE_NUM_THREADS": str(threads),
-        "NUM_STREAMS": str(streams),
-        # Pinned threads of two processes end up on the same core while another one idles.
-        "ENABLE_CPU_PINNING": "NO",
-    }
-
-
-def _check_shapes(model: openvino.Model, card: ModelCard) -> None:
-    picture, logits = model.input(0), model.output(0)
-    wanted = [str(card.size), str(card.size), "3"]
-    found = [str(side) for side in list(picture.partial_shape)[1:]]
-    if found != wanted or picture.element_type != openvino.Type.u8:
+def _check_shapes(graph: LoadedGraph, card: ModelCard) -> None:
+    side = str(card.size)
+    kind, _, *found = graph.takes
+    if (kind, *found) != ("uint8", side, side, "3"):
         raise errors.Corrupt(
-            f"The graph of model {card.id} takes {picture.element_type.get_type_name()} (N, {', '.join(found)}); "
-            f"its card says uint8 (N, {', '.join(wanted)}). Export the model again."
+            f"The graph of model {card.id} takes {kind} (N, {', '.join(found)}); its card says uint8 "
+            f"(N, {side}, {side}, 3). Export the model again."
         )
-    classes = str(list(logits.partial_shape)[-1])
-    if classes != str(len(card.classes)):
+    if graph.classes != str(len(card.classes)):
         raise errors.Corrupt(
-            f"The graph of model {card.id} answers for {classes} classes and its card names {len(card.classes)}. "
-            "Export the model again."
+            f"The graph of model {card.id} answers for {graph.classes} classes and its card names "
+            f"{len(card.classes)}. Export the model again."
         )
 
 

@@ -19,7 +19,7 @@ import structlog
 
 from reel_shared import errors
 from reel_shared.contracts import ACTIVE, StoredFile
-from reel_shared.model_card import CARD, GRAPH, facts_of
+from reel_shared.model_card import CARD, GRAPH, INT8_GRAPH, facts_of
 
 if TYPE_CHECKING:
     from reel_inference.engine import Engine
@@ -36,7 +36,7 @@ class ModelRecord:
 
 
 class Models:
-    """The active engine and a few others by id. Requests take one engine and keep it to their end."""
+    """The active engine, which stays, and a few that were asked last. A request keeps its engine to its end."""
 
     def __init__(
         self,
@@ -45,13 +45,19 @@ class Models:
         download: Callable[[str, Path], object],
         load: Callable[[Path], Engine],
         folder: Path,
-        keep: int = 2,
+        keep: int = 1,
     ) -> None:
-        """`find` takes an id or `active` and raises errors.NoModel or errors.NotFound."""
+        """`find` takes an id or `active` and raises errors.NoModel or errors.NotFound.
+
+        `keep` is how many stay in memory beside the active one: those asked last, such as the active one's forerunner.
+        """
         self._find, self._download, self._load = find, download, load
         self._folder, self._keep = folder, keep
         self._engines: OrderedDict[str, Engine] = OrderedDict()
+        """By id, the one asked last at the end; with the active one."""
         self._loading = threading.Lock()
+        self._looking = threading.Lock()
+        """Never held for longer than it takes to look: the event loop takes it too."""
         self._active: Engine | None = None
 
     def engine(self, model: str = ACTIVE) -> Engine:
@@ -62,11 +68,21 @@ class Models:
         found = self.resident(model)
         if found is not None:
             return found
-        return self.refresh() if model == ACTIVE else self._loaded(self._find(model))
+        if model == ACTIVE:
+            return self.refresh()
+        engine = self._loaded(self._find(model))
+        self._let_go()
+        return engine
 
     def resident(self, model: str = ACTIVE) -> Engine | None:
         """Return the engine if it is in memory; asks and waits for nothing."""
-        return self._active if model == ACTIVE else self._engines.get(model)
+        if model == ACTIVE:
+            return self._active
+        with self._looking:
+            found = self._engines.get(model)
+            if found is not None:
+                self._engines.move_to_end(model)
+            return found
 
     def refresh(self) -> Engine:
         """Look up the active model and swap to it; the engine before serves until the new one is warm."""
@@ -77,8 +93,10 @@ class Models:
             raise
         engine = self._loaded(record)
         if engine is not self._active:
-            log.info("model active", model=record.id)
+            facts = {"model": record.id, "engine": engine.name, "device": engine.device}
+            log.info("model active", **facts, **({"why": engine.choice.why} if engine.choice.why else {}))
             self._active = engine
+            self._let_go()
         return engine
 
     def watch(self, stop: threading.Event, every_seconds: float) -> None:
@@ -94,15 +112,23 @@ class Models:
                 return
 
     def _loaded(self, record: ModelRecord) -> Engine:
+        found = self.resident(record.id)
+        if found is not None:
+            return found
         with self._loading:
-            engine = self._engines.get(record.id)
-            if engine is None:
-                engine = self._load(self.bring(record))
-                self._engines[record.id] = engine
-            self._engines.move_to_end(record.id)
-            while len(self._engines) > self._keep:
-                self._engines.popitem(last=False)
-            return engine
+            found = self.resident(record.id)  # another thread may have loaded it meanwhile
+            if found is None:
+                found = self._load(self.bring(record))
+                with self._looking:
+                    self._engines[record.id] = found
+            return found
+
+    def _let_go(self) -> None:
+        """Drop what was asked longest ago; requests that still hold an engine end with it."""
+        with self._looking:
+            others = [name for name, engine in self._engines.items() if engine is not self._active]
+            for name in others[: max(0, len(others) - self._keep)]:
+                del self._engines[name]
 
     def bring(self, record: ModelRecord) -> Path:
         """Return the folder of the model's checked files; what another run left there is checked again."""
@@ -116,7 +142,7 @@ class Models:
         self._folder.mkdir(parents=True, exist_ok=True)
         incoming = Path(tempfile.mkdtemp(dir=self._folder, prefix=".incoming-"))
         try:
-            for name in (CARD, GRAPH):
+            for name in _wanted(record):
                 self._download(_file(record, name).key, incoming / name)
             _checked(incoming, record)
             try:
@@ -135,8 +161,13 @@ def _file(record: ModelRecord, name: str) -> StoredFile:
         raise errors.Corrupt(f"Model {record.id} has no {name}; train or export it again.") from None
 
 
+def _wanted(record: ModelRecord) -> list[str]:
+    """Return what is brought of a model: not its weights, and the int8 graph only where it has one."""
+    return [CARD, GRAPH, *(name for name in (INT8_GRAPH,) if name in record.files)]
+
+
 def _checked(directory: Path, record: ModelRecord) -> Path:
-    for name in (CARD, GRAPH):
+    for name in _wanted(record):
         path = directory / name
         if not path.is_file() or facts_of(path).sha256 != _file(record, name).sha256:
             raise errors.Corrupt(

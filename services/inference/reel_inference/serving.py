@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 from reel_inference import comparisons
 from reel_inference.batching import Batcher
@@ -45,6 +45,7 @@ def models() -> Models:
         download=lambda key, path: storage().get_file(key, path),
         load=_load,
         folder=settings().data_dir / "models",
+        keep=settings().inference.keep_models,
     )
 
 
@@ -101,21 +102,42 @@ def _load(directory: Path, *, alone: bool = False) -> Engine:
     from reel_inference.engine import load_engine
 
     inference = settings().inference
-    precision = cast(Literal["f32", "bf16"], inference.precision)
-    if alone:
-        return load_engine(directory, lanes=1, precision=precision, max_batch=1, wide=False)
-    return load_engine(directory, lanes=_lanes(), precision=precision, max_batch=inference.max_batch)
+    return load_engine(
+        directory,
+        lanes=1 if alone else _lanes(),
+        engine=inference.engine,
+        precision=inference.precision,
+        max_batch=1 if alone else inference.max_batch,
+        wide=not alone,
+    )
 
 
-def check() -> None:
-    """Raise errors.Unavailable while there is an active model that is not loaded. None at all is fine."""
-    if models().resident() is not None:
-        return
+def check() -> dict[str, Any] | None:
+    """Return what serves, for `/readyz`; None when no model is active.
+
+    Raises errors.Unavailable while there is an active model that is not loaded.
+    """
+    engine = models().resident()
+    if engine is not None:
+        return facts_of_engine(engine)
     try:
         record = find_record(ACTIVE)
     except errors.NoModel:
-        return
+        return None
     raise errors.Unavailable(f"Model {record.id} is still being loaded.")
+
+
+def facts_of_engine(engine: Engine) -> dict[str, Any]:
+    """Say which model it is, what runs it, and what was measured of that when the model was published."""
+    choice, agreement = engine.choice, engine.agreement
+    return {
+        "model": engine.card.id,
+        "engine": choice.engine,
+        "precision": choice.precision,
+        "device": engine.device,
+        "agreement": agreement.model_dump(mode="json") if agreement else None,
+        **({"why": choice.why} if choice.why else {}),
+    }
 
 
 def close() -> None:

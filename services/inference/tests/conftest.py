@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from reel_shared.images import PREPROCESSING
-from reel_shared.model_card import ModelCard, facts_of
+from reel_shared.model_card import Agreement, ModelCard, facts_of
 
 
 def write_graph(path, *, size, gain, marker):
@@ -40,6 +40,26 @@ def write_graph(path, *, size, gain, marker):
 
 
 @pytest.fixture
+def measured():
+    """Make what a card says of an engine at a precision."""
+
+    def make(precision, engine="openvino", *, passed=True):
+        return Agreement(
+            engine=engine,
+            precision=precision,
+            version="1",
+            pictures=200,
+            same_answer=0.995,
+            ties=1,
+            probability_difference=0.004,
+            passed=passed,
+            says="as measured",
+        )
+
+    return make
+
+
+@pytest.fixture
 def make_model(tmp_path):
     def make(
         name,
@@ -51,10 +71,14 @@ def make_model(tmp_path):
         classes=("red", "green", "blue", "marker"),
         preprocessing=PREPROCESSING,
         recipe=None,
+        agreement=(),
+        int8=None,
     ):
         folder = tmp_path / "published" / name
         folder.mkdir(parents=True)
         write_graph(folder / "model.onnx", size=size, gain=gain, marker=marker)
+        if int8 is not None:  # another marker shows which of the two graphs answers
+            write_graph(folder / "model.int8.onnx", size=size, gain=gain, marker=int8)
         card = ModelCard(
             id=name,
             architecture="mean_colour",
@@ -68,7 +92,8 @@ def make_model(tmp_path):
             manifest_sha256="0" * 64,
             precision="fp32",
             held_out=True,
-            files={"model.onnx": facts_of(folder / "model.onnx")},
+            agreement=agreement,
+            files={path.name: facts_of(path) for path in folder.glob("*.onnx")},
             created_at=datetime.now(UTC),
         )
         (folder / "model.json").write_text(card.model_dump_json())

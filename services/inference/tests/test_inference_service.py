@@ -6,6 +6,7 @@ import io
 import json
 import threading
 import time
+import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,17 +14,17 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from reel_inference import api, cache, comparisons, predict, serving
+from reel_inference import api, cache, comparisons, predict, serving, tasks
 from reel_inference.shadow import Tally
 from reel_inference.tasks import predict_pictures
-from reel_shared import jobs
+from reel_shared import errors, fan_out, jobs
 from reel_shared.contracts import (
     BUILD_DATASET_VERSION,
     PREDICT_PICTURES,
     BuildDatasetVersionRequest,
     PredictPicturesRequest,
 )
-from reel_shared.db.engine import transaction
+from reel_shared.db.engine import transact, transaction
 from reel_shared.db.models import DatasetVersion, Job, ModelAlias, ShadowComparison, TrainedModel
 from reel_shared.runner import run_job
 from reel_shared.security import create_key
@@ -144,23 +145,48 @@ def test_visitors_may_ask_the_active_model_only_and_only_where_the_demo_is_publi
     assert ask(client, picture()).status_code == 401
 
 
-def test_a_newly_active_model_takes_over_without_one_failed_answer(client, publish):
+def activate(name):
+    with transaction() as session:
+        session.merge(ModelAlias(name="active", model_id=name))
+
+
+def test_promotions_under_load_fail_no_answer_and_mix_none(client, publish):
+    """Both models know other words and other sizes: an answer by the wrong engine, card or header shows."""
     publish("mdl_a")
-    assert ask(client, picture()).json()["model"] == "mdl_a"
-    publish("mdl_b", size=12, classes=["rouge", "vert", "bleu", "marque"])
-    french = {"mdl_a": "red", "mdl_b": "rouge"}
+    publish("mdl_b", active=False, size=12, classes=["rouge", "vert", "bleu", "marque"])
+    words = {"mdl_a": {"red", "green", "blue", "marker"}, "mdl_b": {"rouge", "vert", "bleu", "marque"}}
+    stop, answered = threading.Event(), Counter()
+    contents = {colour: picture(colour) for colour in ("red", "lime", "blue")}
+    place = {"red": 0, "lime": 1, "blue": 2}
 
-    def until_swapped(_):
-        for _ in range(500):
-            answer = ask(client, picture(), headers={"Cache-Control": "no-cache"})
+    def keep_asking(number):
+        colour = list(contents)[number % 3]
+        while not stop.is_set():
+            # every other one may be remembered: what is must be of the model that its header names, too
+            headers = {"Cache-Control": "no-cache"} if number % 2 else {}
+            answer = ask(client, contents[colour], params={"top_k": 4}, headers=headers)
             assert answer.status_code == 200, answer.text
-            assert answer.json()["predictions"][0]["label"] == french[answer.headers["X-Model"]]
-            if answer.headers["X-Model"] == "mdl_b":
-                return True
-        return False
+            body = answer.json()
+            assert answer.headers["X-Model"] == body["model"]
+            labels = [item["label"] for item in body["predictions"]]
+            assert set(labels) == words[body["model"]]
+            known = ("red", "green", "blue") if body["model"] == "mdl_a" else ("rouge", "vert", "bleu")
+            assert labels[0] == known[place[colour]]
+            answered[body["model"]] += 1
 
-    with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(until_swapped, range(4)))
+    with ThreadPoolExecutor(6) as pool:
+        clients = [pool.submit(keep_asking, number) for number in range(6)]
+        try:
+            for name in ("mdl_b", "mdl_a", "mdl_b", "mdl_a"):
+                activate(name)
+                before, deadline = answered[name], time.monotonic() + 20
+                while answered[name] < before + 20 and not any(one.done() for one in clients):
+                    assert time.monotonic() < deadline, answered
+                    time.sleep(0.01)
+        finally:
+            stop.set()
+        for one in clients:
+            one.result(30)
 
 
 def status(answer):
@@ -308,11 +334,111 @@ def test_a_deadline_that_cannot_be_read_is_refused(client, publish, value):
     assert refusal.json()["detail"].startswith(f"Grpc-Timeout is {value!r}; write one to eight digits")
 
 
-def test_readiness_waits_for_the_model_but_not_for_there_being_one(client, publish, reel):
-    assert client.get("/readyz").json()["checks"]["model"]["ok"] is True
+def test_readiness_waits_until_the_model_is_warm_and_says_what_serves(
+    client, publish, reel, monkeypatch, measured
+):
+    def ready():
+        answer = client.get("/readyz")
+        return answer.status_code, answer.json()["checks"]["model"]
+
+    assert ready()[0] == 200, "no model at all is no fault"
+    begun, go_on, load = threading.Event(), threading.Event(), serving.models()._load
+
+    def slowly(folder):
+        begun.set()
+        assert go_on.wait(20)
+        return load(folder)
+
+    monkeypatch.setattr(serving.models(), "_load", slowly)
+    f32 = measured("f32")
+    publish("mdl_a", agreement=[f32, measured("bf16", passed=False)])
+    assert begun.wait(20)
+    code, shown = ready()
+    assert (code, shown["detail"]) == (503, "Model mdl_a is still being loaded.")
+    go_on.set()
+    assert ask(client, picture()).headers["X-Engine"] == "openvino/f32"
+    code, shown = ready()
+    assert (code, shown["ok"], shown["model"]) == (200, True, "mdl_a")
+    assert (shown["engine"], shown["precision"], shown["device"]) == ("openvino", "f32", "CPU")
+    assert shown["agreement"] == f32.model_dump(mode="json")
+    assert "why" not in shown
+
+
+def test_a_wish_that_a_model_cannot_meet_is_said_where_it_serves(client, publish, reel):
+    reel.configure(inference__precision="int8")
     publish("mdl_a")
-    ask(client, picture())
-    assert client.get("/readyz").json()["checks"]["model"]["ok"] is True
+    assert ask(client, picture()).headers["X-Engine"] == "openvino/f32"
+    shown = client.get("/readyz").json()["checks"]["model"]
+    assert (shown["ok"], shown["precision"], shown["agreement"]) == (True, "f32", None)
+    assert shown["why"] == "int8 is asked for: the model was published without it."
+
+
+class Gated:
+    """An engine that answers only while it is open."""
+
+    def __init__(self, engine):
+        self._engine, self.open = engine, threading.Event()
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+    def infer(self, pictures, lane=None):
+        assert self.open.wait(30)
+        return self._engine.infer(pictures, lane)
+
+
+@pytest.fixture
+def gated(client, publish, reel, monkeypatch):
+    """Serve a model that answers nothing until its gate is opened; few pictures may wait for it."""
+    reel.configure(inference__queue=4, inference__lanes=1, inference__cache_entries=0)
+    publish("mdl_a")
+    assert ask(client, picture()).status_code == 200
+    engine = Gated(serving.models().resident())
+    monkeypatch.setattr(serving.models(), "resident", lambda _model="active": engine)
+    yield engine
+    engine.open.set()
+
+
+def test_at_overload_every_request_is_answered_or_refused_with_a_time_to_come_back(client, gated):
+    with ThreadPoolExecutor(30) as pool:
+        asked = [pool.submit(ask, client, picture("lime")) for _ in range(30)]
+        deadline = time.monotonic() + 20
+        while (
+            sum(one.done() for one in asked) < 20
+        ):  # those that no room was left for; nobody waits for the rest
+            assert time.monotonic() < deadline, [one.result().status_code for one in asked if one.done()]
+            time.sleep(0.01)
+        gated.open.set()
+        answers = [one.result(30) for one in asked]
+    codes = Counter(answer.status_code for answer in answers)
+    assert set(codes) == {200, 429}
+    assert codes.total() == 30
+    assert codes[200] >= 4, "what was queued was answered"
+    for answer in answers:
+        if answer.status_code == 429:
+            assert int(answer.headers["Retry-After"]) >= 1
+            assert answer.json()["type"] == "urn:reelsight:problem:too-many-requests"
+        else:
+            assert answer.json()["predictions"][0]["label"] == "green"
+    assert ask(client, picture("blue")).status_code == 200
+
+
+def test_a_broken_picture_among_others_fails_alone(client, publish):
+    publish("mdl_a")
+    sent = [picture("red"), b"no picture", picture("blue")[:60], picture("lime")] * 15
+
+    def outcome(content):
+        answer = ask(client, content, headers={"Cache-Control": "no-cache"})
+        body = answer.json()
+        return (
+            body["predictions"][0]["label"]
+            if answer.status_code == 200
+            else (answer.status_code, body["reason"])
+        )
+
+    with ThreadPoolExecutor(12) as pool:
+        found = list(pool.map(outcome, sent))
+    assert found == ["red", (400, "not-a-picture"), (400, "truncated"), "green"] * 15
 
 
 def compare(active, shadow, share=1.0, number=1):
@@ -425,6 +551,138 @@ def _outcome(line):
     if "error" in line:
         return line["error"]["type"].rpartition(":")[2]
     return line["predictions"][0]["label"]
+
+
+def submit(**request):
+    with transaction() as session:
+        return jobs.submit(session, PREDICT_PICTURES, PredictPicturesRequest(**request)).id
+
+
+def lines_of(reel, job):
+    content = reel.storage.get_bytes(job.result["results"]["key"], max_bytes=10**7)
+    return [json.loads(line) for line in content.decode().splitlines()]
+
+
+def zipped(*members):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def test_the_files_of_an_archive_are_answered_each_with_its_own_error(client, publish, reel):
+    publish("mdl_a")
+    packed = zipped(
+        ("film/1.png", picture("red")),
+        ("film/", b""),
+        ("notes.txt", b"buy milk"),
+        ("__MACOSX/film/._1.png", b"litter"),
+        ("../2.png", picture("lime")),
+        ("bomb.png", bytes(3 * 2**20)),
+        ("film/3.png", picture("blue")),
+    )
+    wanted = [
+        ("film/1.png", "red"), ("notes.txt", "bad-picture"), ("../2.png", "bad-member"),
+        ("bomb.png", "bad-member"), ("film/3.png", "blue"),
+    ]  # fmt: skip
+    sent = client.post("/v1/predictions", files={"file": ("pictures.zip", packed)}, data={"top_k": "1"})
+    assert sent.status_code == 202, sent.text
+    key = sent.json()["request"]["archive"]
+    by_key = client.post("/v1/predictions", json={"archive": key, "top_k": 1})
+    for job_id in (sent.json()["id"], by_key.json()["id"]):
+        state, job = run(job_id)
+        assert state == "succeeded", job.error
+        assert (job.result["count"], job.result["failed"], job.result["parts"]) == (5, 3, 1)
+        found = lines_of(reel, job)
+        assert [(line["file"], _outcome(line)) for line in found] == wanted
+        reasons = [line["error"]["reason"] for line in found if "error" in line]
+        assert reasons == ["not-a-picture", "unsafe-path", "bomb"]
+
+
+def test_an_archive_that_cannot_be_taken_is_refused(client, publish, reel):
+    publish("mdl_a")
+    both = {"keys": ["uploads/x"], "archive": "uploads/y.zip"}
+    for wrong in (both, {}):
+        refusal = client.post("/v1/predictions", json=wrong)
+        assert (refusal.status_code, "either keys or archive" in refusal.text) == (422, True)
+    nothing = client.post("/v1/predictions", json={"archive": "uploads/y.zip"})
+    assert (nothing.status_code, "Nothing is stored" in nothing.json()["detail"]) == (404, True)
+    mixed = [("file", ("a.zip", zipped(("a", b"b")))), ("file", ("b.png", picture()))]
+    assert "comes alone" in client.post("/v1/predictions", files=mixed).json()["detail"]
+
+    def end(content):
+        stored = reel.storage.put_bytes("uploads", content, "application/zip", ".zip")
+        state, job = run(submit(archive=stored.key))
+        assert state == "failed"
+        return job.error["type"].rpartition(":")[2], job.error["detail"]
+
+    assert end(b"PK\x03\x04 and nothing else")[0] == "bad-request"
+    assert "holds no file" in end(zipped(("folder/", b"")))[1]
+    reel.configure(limits__archive_members=2)
+    assert end(zipped(*[(f"{number}.png", b"x") for number in range(3)]))[0] == "too-large"
+    reel.configure(limits__archive_members=20, limits__archive_bytes=5000)
+    kind, detail = end(zipped(*[(f"{number}.png", bytes(3000)) for number in range(2)]))
+    assert (kind, "unpacks to 6000 bytes" in detail) == ("too-large", True)
+
+
+@pytest.fixture
+def cut_small(monkeypatch):
+    monkeypatch.setattr(tasks, "PART_KEYS", 4)
+    monkeypatch.setattr(tasks, "PART_FILES", 4)
+
+
+def parts_of(job_id):
+    with transaction() as session:
+        query = session.query(Job).filter_by(parent_id=job_id).order_by(Job.part)
+        return [(part.kind, part.state, part.request["model"], part.result["count"]) for part in query]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_large_job_is_cut_and_its_lines_come_in_order(publish, reel, cut_small, packed):
+    publish("mdl_a")
+    colours = ["red", "lime", "blue", "lime", "red", "blue", "blue", "red", "lime", "red"]
+    if packed:
+        content = zipped(*[(f"{number}.png", picture(colour)) for number, colour in enumerate(colours)])
+        job_id = submit(archive=reel.storage.put_bytes("uploads", content, "application/zip", ".zip").key)
+    else:
+        keys = [reel.storage.put_bytes("uploads", picture(colour), "image/png").key for colour in colours]
+        job_id = submit(keys=[*keys[:9], "uploads/00/missing.png"])
+    state, job = run(job_id)
+    assert state == "succeeded", job.error
+    assert (job.result["count"], job.result["failed"], job.result["parts"]) == (10, 0 if packed else 1, 3)
+    assert parts_of(job_id) == [("inference.predict_part", "succeeded", "mdl_a", n) for n in (4, 4, 2)]
+    names = {"red": "red", "lime": "green", "blue": "blue"}
+    wanted = [names[colour] for colour in colours]
+    found = lines_of(reel, job)
+    assert [_outcome(line) for line in found] == (wanted if packed else [*wanted[:9], "not-found"])
+    if packed:
+        assert [line["file"] for line in found] == [f"{number}.png" for number in range(10)]
+    assert job.progress_done == job.progress_total == 10
+
+
+def test_a_job_ends_with_the_model_that_it_began_with(publish, reel, cut_small, monkeypatch):
+    """Its first attempt dies when its parts are submitted, and another model is promoted before the second."""
+    reel.configure(jobs__retry_base_seconds=0.01)
+    publish("mdl_a")
+    keys = [reel.storage.put_bytes("uploads", picture(), "image/png").key] * 6
+    job_id = submit(keys=keys)
+
+    def die(context, kind, _function, parts, *, unit):
+        transact(lambda session: fan_out._submit_missing(session, context, kind, parts))
+        raise errors.StorageUnavailable("Storage does not answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "fan_out", die)
+        run(job_id)
+    publish("mdl_b", classes=["rouge", "vert", "bleu", "marque"])
+    deadline = time.monotonic() + 10
+    while (ended := run(job_id))[0] is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    state, job = ended
+    assert (state, job.result["model"], job.attempt) == ("succeeded", "mdl_a", 2)
+    assert {_outcome(line) for line in lines_of(reel, job)} == {"red"}
 
 
 def test_a_job_shares_the_memory_with_the_endpoint(patient, client, publish, reel):

@@ -26,8 +26,8 @@ class Registry:
 
     def add(self, folder):
         files = {}
-        for name in ("model.json", "model.onnx"):
-            content = (folder / name).read_bytes()
+        for path in folder.iterdir():
+            name, content = path.name, path.read_bytes()
             files[name] = StoredFile(
                 key=f"models/{folder.name}/{name}",
                 media_type="application/octet-stream",
@@ -61,14 +61,19 @@ def registry(make_model):
     return made
 
 
-@pytest.fixture
-def models(registry, tmp_path):
+def make_models(registry, tmp_path, **options):
     return Models(
         find=registry.find,
         download=registry.download,
         load=lambda folder: load_engine(folder, lanes=2),
         folder=tmp_path / "local",
+        **options,
     )
+
+
+@pytest.fixture
+def models(registry, tmp_path):
+    return make_models(registry, tmp_path)
 
 
 def test_no_active_model_is_said_and_a_later_one_is_found(models, registry):
@@ -123,13 +128,69 @@ def test_a_record_without_a_graph_is_refused(models, registry):
         models.engine()
 
 
-def test_only_so_many_engines_stay_in_memory(models, registry, make_model):
-    registry.add(make_model("mdl_c", size=8))
+def resident(models):
+    return [name for name in ("mdl_a", "mdl_b", "mdl_c", "mdl_d") if models.resident(name)]
+
+
+def test_the_active_model_stays_and_of_others_those_asked_last(registry, make_model, tmp_path):
+    for name in ("mdl_c", "mdl_d"):
+        registry.add(make_model(name, size=8))
+    models = make_models(registry, tmp_path, keep=2)
     registry.active = "mdl_a"
-    first = models.engine("mdl_a")
-    models.engine("mdl_b")
-    models.engine("mdl_c")
-    assert models.engine("mdl_a") is not first
+    active = models.refresh()
+    for name in ("mdl_b", "mdl_c"):
+        models.engine(name)
+    assert resident(models) == ["mdl_a", "mdl_b", "mdl_c"]
+    models.engine("mdl_b")  # by now mdl_c was asked longest ago
+    models.engine("mdl_d")
+    assert resident(models) == ["mdl_a", "mdl_b", "mdl_d"]
+    assert models.engine("mdl_a") is models.engine() is active, "it is not loaded once more by its id"
+    registry.active = "mdl_d"
+    models.refresh()
+    assert resident(models) == ["mdl_a", "mdl_b", "mdl_d"], "the one before stays for a way back"
+    assert registry.downloads == 8
+
+
+def test_nothing_is_kept_beside_the_active_model_where_nothing_is_to_be(registry, tmp_path):
+    models = make_models(registry, tmp_path, keep=0)
+    registry.active = "mdl_a"
+    models.refresh()
+    assert models.engine("mdl_b").card.id == "mdl_b"
+    assert resident(models) == ["mdl_a"]
+    registry.active = "mdl_b"
+    models.refresh()
+    assert resident(models) == ["mdl_b"]
+
+
+def test_a_model_that_is_being_loaded_holds_up_nobody_who_asks_another(registry, tmp_path):
+    models = make_models(registry, tmp_path)
+    registry.active = "mdl_a"
+    models.refresh()
+    begun, go_on, load = threading.Event(), threading.Event(), models._load
+
+    def slowly(folder):
+        begun.set()
+        assert go_on.wait(10)
+        return load(folder)
+
+    models._load = slowly
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(models.engine, "mdl_b")
+        assert begun.wait(10)
+        assert (
+            models.engine().card.id == models.engine("mdl_a").card.id == models.refresh().card.id == "mdl_a"
+        )
+        assert not other.done()
+        go_on.set()
+        assert other.result(10).card.id == "mdl_b"
+
+
+def test_the_int8_graph_is_brought_with_a_model_that_has_one(registry, make_model, tmp_path):
+    registry.add(make_model("mdl_c", size=8, int8=1.0))
+    models = make_models(registry, tmp_path)
+    assert models.engine("mdl_c").card.id == "mdl_c"
+    names = {path.name for path in (tmp_path / "local" / "mdl_c").iterdir()}
+    assert names == {"model.json", "model.onnx", "model.int8.onnx"}
 
 
 def test_a_swap_under_load_never_mixes_models(models, registry):

@@ -22,7 +22,7 @@ CHECK_SECONDS = 3.0
 
 
 class Check(NamedTuple):
-    """A named part; ``run`` raises when it does not answer."""
+    """A named part; ``run`` raises when it does not answer. A dict that it returns is shown."""
 
     name: str
     run: Callable[[], object]
@@ -79,14 +79,14 @@ def health_router(checks: Sequence[Check]) -> APIRouter:
 async def _run(check: Check, found: dict[str, dict[str, Any]], threads: CapacityLimiter) -> None:
     started = time.perf_counter()
     detail = f"No answer within {CHECK_SECONDS:g} s."
-    ok = False
+    ok, facts = False, {}
     with anyio.move_on_after(CHECK_SECONDS):
         try:
-            await anyio.to_thread.run_sync(check.run, abandon_on_cancel=True, limiter=threads)
-            ok, detail = True, ""
+            told = await anyio.to_thread.run_sync(check.run, abandon_on_cancel=True, limiter=threads)
+            ok, detail, facts = True, "", told if isinstance(told, dict) else {}
         except ReelError as error:
             detail = error.detail
         except Exception as error:
             detail = f"{type(error).__name__}: it does not answer."
     seconds = round(time.perf_counter() - started, 4)
-    found[check.name] = {"ok": ok, "seconds": seconds, **({"detail": detail} if detail else {})}
+    found[check.name] = {**facts, "ok": ok, "seconds": seconds, **({"detail": detail} if detail else {})}
