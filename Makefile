@@ -15,7 +15,7 @@ help: ## list the targets
 demo: run-ready ## the whole mission on a small film studio, then a report; under 8 minutes on 2 cores
 	$(BIN)/reel demo
 
-demo-full: run-ready ## the same with the leak gap (what a random split would pretend) and a refused promotion; under 25 minutes
+demo-full: run-ready ## the same with the leak gap, a refused promotion and the attention alarm on borders; under 25 minutes
 	$(BIN)/reel demo --full
 
 up: run-ready ## run the platform on this machine until Ctrl-C; it prints its address

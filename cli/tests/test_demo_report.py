@@ -19,6 +19,7 @@ from reelsight.demo.facts import (
     EVERYTHING,
     FILMS_ONLY,
     FIRST,
+    UNCROPPED,
     Change,
     Decisions,
     Facts,
@@ -39,6 +40,7 @@ PLANTED = Expected(
     seen=80, kept=60, exact_duplicates=6, near_duplicates=8, refused={"truncated": 2, "not-a-picture": 4}
 )
 IN_USE = {"train": {"web": {"a": 200, "b": 210}}}
+NAMED = "films that the attention alarm names, uncropped"
 PNG = b"\x89PNG\r\n\x1a\n-not-really"
 
 
@@ -142,6 +144,21 @@ def gap() -> contracts.MeasureLeakGapResult:
     )  # fmt: skip
 
 
+def attention(*told: str) -> contracts.Attention:
+    """What a training says of film a and b, each with bars; the network takes those of ``told`` for the film."""
+    shortcuts = [
+        contracts.Shortcut(
+            label=label, source="movie", images=20, area=0.02, where=[[1.0], [0.0]], others=20,
+            odds=3.0 if label in told else 1.0, odds_interval=(1.4, 5.0) if label in told else (0.9, 1.1),
+            alarm=label in told,
+        )
+        for label in ("a", "b")
+    ]  # fmt: skip
+    return contracts.Attention(
+        classes=[], shortcuts=shortcuts, alarms=[f"Attention: {label} <leans>." for label in told]
+    )
+
+
 def verdict(state: str) -> contracts.GateReport:
     gate = contracts.Gate(name="regression", state=state, says=f"Web is <{state}>.", part="web")
     return contracts.GateReport(model_id="mdl_1", against="mdl_0", passed=state == "passed", gates=[gate])
@@ -179,6 +196,8 @@ def facts() -> Facts:
     made.backgrounds = Found(planted=20, right=12, wrong=1)
     made.mislabelled = Found(planted=5, right=4, wrong=2)
     made.leak_gap = gap()
+    made.attention = {FILMS_ONLY: attention(), EVERYTHING: attention(), UNCROPPED: attention("b")}
+    made.reports = {UNCROPPED: Path("/data/reports/demo-1-mdl_u.html")}
     made.promotion = Promotion(verdict("passed"), serves=True)
     lost = verdict("failed")
     made.refusal = Promotion(lost, serves=False, failed=lost.failed)
@@ -255,6 +274,10 @@ def test_good_figures_pass(facts: Facts) -> None:
         (lambda f: setattr(f.promotion.report, "against", None), "a promotion through its gates"),
         (lambda f: setattr(f.refusal, "serves", True), "a promotion that is refused"),
         (lambda f: f.refusal.failed.clear(), "a promotion that is refused"),
+        (lambda f: f.attention.update({UNCROPPED: attention()}), NAMED),
+        (lambda f: f.attention.update({UNCROPPED: attention("a", "b")}), NAMED),
+        (lambda f: f.attention.update({FILMS_ONLY: attention("b")}), f"attention alarms, cropped ({FILMS_ONLY})"),
+        (lambda f: f.attention.update({EVERYTHING: attention("a")}), f"attention alarms, cropped ({EVERYTHING})"),
         (lambda f: setattr(f.sample, "overlays", []), "its explanation is drawn"),
         (lambda f: setattr(f.sample, "truth", "b"), "a drawing that only the full model recognises"),
     ],
@@ -288,6 +311,7 @@ def test_the_page_holds_the_pictures_and_escapes_titles(facts: Facts, tmp_path: 
     assert "A &lt;walrus&gt;" in text
     assert "Web is &lt;passed&gt;." in text
     assert "Web is &lt;failed&gt;." in text
+    assert "Attention: b &lt;leans&gt;." in text
 
 
 def test_the_page_loads_nothing_from_elsewhere(facts: Facts, tmp_path: Path) -> None:
@@ -318,3 +342,5 @@ def test_the_screen_report_names_every_check(facts: Facts, tmp_path: Path) -> No
     assert "Web is <passed>." in text
     assert "asked to serve again: Web is <failed>." in text
     assert "a random split pretends +5.0 points" in text
+    assert "the training on film frames with their borders says: Attention: b <leans>." in text
+    assert "report of the training on film frames with their borders: /data/reports/demo-1-mdl_u.html" in text

@@ -23,7 +23,10 @@ def up(data: console.DataOption = console.DEFAULT_DATA, port: PortOption = None)
 def demo(
     data: console.DataOption = console.DEFAULT_DATA,
     port: PortOption = None,
-    full: Annotated[bool, typer.Option("--full", help="Measure the leak gap too; takes longer.")] = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Measure the leak gap and see the attention alarm, too; takes longer."),
+    ] = False,
 ) -> None:
     """Run the whole mission on films that the studio renders, and report."""
     from reelsight.demo.run import run

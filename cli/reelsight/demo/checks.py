@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from reel_shared.certificate import why_uncertified
-from reel_shared.contracts import SplitCertificate
+from reel_shared.contracts import Attention, Source, SplitCertificate
 from reelsight.demo.cleaning import Found
 from reelsight.demo.collecting import DATED
-from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, Facts, Promotion
+from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, UNCROPPED, Facts, Promotion
 from reelsight.demo.shares import WEB_SHARE
 from reelsight.studio.gallery import Expected
 
@@ -64,6 +64,7 @@ def judge(facts: Facts, *, bordered: set[str], planted: Expected) -> list[Check]
         *_shared(facts),
         *_came_back(facts),
         *_promoted(facts),
+        *_looked(facts, bordered),
         *_answers(facts),
         _memory(facts),
     ]
@@ -180,6 +181,30 @@ def _promoted(facts: Facts) -> list[Check]:
             Check("a promotion that is refused", good, figure, "the film-only model, for its web pictures")
         )
     return checks
+
+
+def _looked(facts: Facts, bordered: set[str]) -> list[Check]:
+    """Judge the attention alarms of the full demo: on borders that nobody cut, and on nothing else."""
+    if not facts.attention:
+        return []
+    found = {name: _suspected(attention) for name, attention in facts.attention.items()}
+    checks = [
+        Check(
+            "films that the attention alarm names, uncropped",
+            found[UNCROPPED] == {(label, Source.MOVIE) for label in bordered},
+            _names({label for label, _ in found[UNCROPPED]}),
+            _names(bordered),
+        )
+    ]
+    for name in (FILMS_ONLY, EVERYTHING):
+        seen = {f"{label} ({source})" for label, source in found[name]}
+        checks.append(Check(f"attention alarms, cropped ({name})", not seen, _names(seen), "none"))
+    return checks
+
+
+def _suspected(attention: Attention) -> set[tuple[str, Source]]:
+    looks = {(each.label, each.source) for each in attention.classes if each.alarm}
+    return looks | {(each.label, each.source) for each in attention.shortcuts if each.alarm}
 
 
 def _gates(made: Promotion) -> str:

@@ -6,9 +6,11 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 
 from reel_shared.certificate import LeakCertificate, WorstPair
 from reel_shared.contracts import (
+    Attention,
     BuildDatasetVersionResult,
     CheckLabelsResult,
     CollectPicturesResult,
@@ -30,6 +32,8 @@ FIRST = "as collected"
 """The version before a person looked; nothing is trained on it, the two others are built on it."""
 FILMS_ONLY = "film frames only"
 EVERYTHING = "frames, drawings, variants"
+UNCROPPED = "film frames with their borders"
+"""The same films with nothing cut, in the full demo: what its network leans on, the training must notice."""
 
 
 @dataclass(slots=True)
@@ -190,6 +194,10 @@ class Facts:
     """Of the full model, against the film-only one that served before."""
     refusal: Promotion | None = None
     """Of the film-only model, against the full one; asked for in the full demo."""
+    attention: dict[str, Attention] = field(default_factory=dict)
+    """Where each model looks; asked for in the full demo."""
+    reports: dict[str, Path] = field(default_factory=dict)
+    """Of each training, as files; in the full demo."""
     sample: Sample | None = None
     peak_bytes: int = 0
     """The most memory that the whole platform held at once."""

@@ -12,7 +12,7 @@ from reel_shared import contracts
 from reel_shared.client import Client
 from reel_shared.contracts import ImageState, JsonObject, Source, Variant
 from reel_shared.manifest import Manifest, ManifestImage, Side
-from reelsight.demo import collecting, decisions, promoting, shares, splitting
+from reelsight.demo import collecting, decisions, looking, promoting, shares, splitting
 from reelsight.demo.cleaning import Found, compare, compare_decisions, compare_doubts
 from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, FIRST, Facts, Sample
 from reelsight.demo.person import Person
@@ -85,6 +85,10 @@ class Mission:
         if self.full:
             with self._timed("leak gap"):
                 self.measure_leak_gap()
+            with self._timed("attention"):
+                looking.train_uncropped(
+                    self.work, self.facts, self.films, recipe=self.recipe, every_frames=EVERY_FRAMES
+                )
         with self._timed("predict and explain"):
             self.ask()
         return self.facts

@@ -65,10 +65,15 @@ def summary(facts: Facts) -> list[str]:
         lines.append(f"the film-only model, asked to serve again: {why or 'it served'}")
     if facts.leak_gap is not None:
         lines.append(_gap(facts.leak_gap))
+    for name, attention in facts.attention.items():
+        lines.append(
+            f"the training on {name} says: {' '.join(attention.alarms) or 'nothing about attention'}"
+        )
     if facts.sample is not None:
         for name, answer in facts.sample.answers.items():
             guesses = ", ".join(f"{guess.label} {guess.probability:.0%}" for guess in answer[:2])
             lines.append(f"a drawing of {facts.sample.truth}, asked of the model of {name}: {guesses}")
+    lines += [f"report of the training on {name}: {path}" for name, path in facts.reports.items()]
     spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in facts.seconds.items())
     lines.append(f"time: {spent}; {sum(facts.seconds.values()):.0f} s in all")
     return lines

@@ -12,7 +12,7 @@ from pathlib import Path
 from reel_shared.client import Client
 from reel_shared.embedded.server import ServerFailed
 from reelsight.commands import console
-from reelsight.demo import report
+from reelsight.demo import looking, report
 from reelsight.demo.checks import Check, judge
 from reelsight.demo.facts import Facts
 from reelsight.demo.mission import Mission
@@ -63,6 +63,8 @@ def run(data: Path, port: int | None, *, full: bool = False) -> None:
                 )
                 facts = mission.run()
                 sheets = mission.sheets()
+                if full:
+                    looking.save_reports(client, facts, data.resolve() / "reports")
             facts.peak_bytes = stack.peak_bytes
         except (MissionFailed, ServerFailed, OSError, TimeoutError) as error:
             console.fail(f"{error} The logs are in {data / 'logs'}.")

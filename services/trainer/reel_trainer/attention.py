@@ -1,12 +1,12 @@
 """Where a trained network looks: mean Grad-CAM of each class, and an alarm for one that looks at the edge.
 
-This is how the borders of one film were found in the first place: by a person who looked at heat maps. Called by
-``training``.
+This is how the borders of one film were found in the first place: by a person who looked at heat maps. A network that
+looks elsewhere too is found out by ``shortcuts``. Called by ``training``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from statistics import median
 
 import numpy as np
@@ -20,6 +20,7 @@ from reel_shared.contracts import Attention, ClassAttention, Source
 from reel_shared.manifest import ManifestImage
 from reel_trainer.cache import PictureCache
 from reel_trainer.data import Normalize
+from reel_trainer.shortcuts import find_shortcuts, sentence
 
 MOST_PICTURES = 100
 """Looked at of each class and source; more would hardly move a mean."""
@@ -44,12 +45,14 @@ def look(
     rows: Sequence[ManifestImage],
     classes: Sequence[str],
     *,
+    trained: Collection[Source],
     seed: int,
 ) -> Attention:
-    """Return mean heat by class and source over ``rows``, whose pictures lie in ``cache`` in the same order.
+    """Return mean heat and shortcuts by class and source over ``rows``, whose pictures lie in ``cache`` in their order.
 
     Each picture is asked about the class that it truly shows: a wrong prediction's heat would speak of another
-    class. ``model`` is (body, head) on the device of ``normalize``, and is left in evaluation mode.
+    class. Alarms are for the ``trained`` sources alone: in others a network finds what it can. ``model`` is (body,
+    head) on the device of ``normalize``, and is left in evaluation mode.
     """
     found = []
     for (label, source), numbers in _chosen(rows, seed):
@@ -57,7 +60,10 @@ def look(
         heat = heat_of_rows(model, cache, normalize, numbers, labels)
         if min(heat.shape[1:]) >= COARSEST:
             found.append(_mean(label, source, heat))
-    return with_alarms([each for each in found if each is not None])
+    looked = with_alarms([each for each in found if each is not None], trained)
+    shortcuts = find_shortcuts(model, cache, normalize, rows, classes, trained=trained, seed=seed)
+    alarms = [*looked.alarms, *(sentence(each) for each in shortcuts if each.alarm)]
+    return looked.model_copy(update={"shortcuts": shortcuts, "alarms": alarms})
 
 
 def heat_of_rows(
@@ -80,8 +86,8 @@ def heat_of_rows(
     return np.concatenate(parts)
 
 
-def with_alarms(found: Sequence[ClassAttention]) -> Attention:
-    """Judge each class against the others of its source.
+def with_alarms(found: Sequence[ClassAttention], trained: Collection[Source] = tuple(Source)) -> Attention:
+    """Judge each class against the others of its source, if that is one of ``trained``.
 
     It fires when its ``ring_ratio`` is above EDGE_LEVEL and EDGE_MARGIN above the median of the others: a network
     whose classes all look at the edge has large subjects, and one class alone cannot be compared.
@@ -90,7 +96,10 @@ def with_alarms(found: Sequence[ClassAttention]) -> Attention:
     for each in found:
         others = [one.ring_ratio for one in found if one.source == each.source and one.label != each.label]
         fires = bool(
-            others and each.ring_ratio > EDGE_LEVEL and each.ring_ratio > median(others) + EDGE_MARGIN
+            each.source in trained
+            and others
+            and each.ring_ratio > EDGE_LEVEL
+            and each.ring_ratio > median(others) + EDGE_MARGIN
         )
         judged.append(each.model_copy(update={"alarm": fires}))
         if fires:

@@ -117,7 +117,15 @@ def train_model(
         )
     answers = ask(network.model, run.batches, manifest, loader)
     run.tell("looking where the network looks")
-    attention = look(network.model, loader.cache, loader.normalize, rows.valid, manifest.classes, seed=seed)
+    attention = look(
+        network.model,
+        loader.cache,
+        loader.normalize,
+        rows.valid,
+        manifest.classes,
+        trained={row.source for row in rows.train},
+        seed=seed,
+    )
     return Trained(
         network=network,
         precision=precision,

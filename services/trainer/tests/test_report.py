@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from reel_networks import InputStats
-from reel_shared.contracts import CurvePoint, StageResult
+from reel_shared.contracts import CurvePoint, Source, StageResult
 from reel_shared.contracts.reports import Report
 from reel_shared.images import PREPROCESSING
 from reel_shared.manifest import ManifestImage
@@ -66,7 +66,11 @@ def model() -> nn.Sequential:
 def judged() -> list[Decoded]:
     valid = [picture(number, CLASSES[number % 3 if number < 60 else 1]) for number in range(90)]
     probe = [picture(number, CLASSES[number % 2], split="probe", probe="costumes") for number in range(12)]
-    return [Decoded(valid, squares(90, 1)), Decoded(probe, squares(12, 2))]
+    decoded = Decoded(valid, squares(90, 1))
+    for number, row in enumerate(valid):
+        if row.label == "howl":
+            decoded.cache.picture(number)[:4] = (255, 0, 0)
+    return [decoded, Decoded(probe, squares(12, 2))]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +92,9 @@ def report(model: nn.Sequential, judged: list[Decoded], shapes) -> Report:
         certified=True,
         notes=["Mind <script>alert(1)</script> & \"quotes\"."],
         created_at=datetime.now(UTC),
-        attention=look(model, judged[0].cache, NORMALIZE, judged[0].rows, CLASSES, seed=0),
+        attention=look(
+            model, judged[0].cache, NORMALIZE, judged[0].rows, CLASSES, trained=set(Source), seed=0
+        ),
     )  # fmt: skip
     evaluation = assess(everything, everything.metrics(CLASSES), CLASSES, recipe, about)
     stage = StageResult(
@@ -221,6 +227,17 @@ def test_it_shows_the_figures(html: str, report: Report) -> None:
     shown = [float(loss) for loss in re.findall(r"loss (\d+\.\d\d)", text)]
     assert shown[:12] == sorted(shown[:12], reverse=True)
     assert shown[0] == pytest.approx(worst.loss, abs=0.005)
+
+
+def test_what_is_always_the_same_in_a_class_is_drawn_with_its_factor(html: str, report: Report) -> None:
+    assert report.evaluation.attention is not None
+    shortcuts = report.evaluation.attention.shortcuts
+    assert {each.label for each in shortcuts} == {"howl"}
+    assert html.count('alt="what is always the same in howl"') == len(shortcuts)
+    for howl in shortcuts:
+        assert howl.odds_interval is not None
+        low, high = howl.odds_interval
+        assert f"odds {howl.odds:.1f} × ({low:.1f} to {high:.1f})" in html
 
 
 def test_each_cell_of_the_confusion_opens_its_own_pictures(html: str, report: Report) -> None:

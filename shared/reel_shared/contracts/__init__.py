@@ -15,6 +15,7 @@ from reel_shared.contracts.attention import (
     CompareAttentionRequest,
     CompareAttentionResult,
     ModelLook,
+    Shortcut,
 )
 from reel_shared.contracts.base import (
     ACTIVE,
@@ -214,6 +215,7 @@ __all__ = [
     "Sha256",
     "ShadowReport",
     "ShadowRequest",
+    "Shortcut",
     "ShuffledLayer",
     "Source",
     "SplitCertificate",

@@ -24,10 +24,34 @@ class ClassAttention(Model):
     )
 
 
+class Shortcut(Model):
+    """Pixels that are the same in nearly every picture of a class, such as bars and logos, and what the network makes
+    of them: they are painted on pictures of the other classes, and it is asked again."""
+
+    label: Label
+    source: Source
+    images: int = Field(description="pictures of the class in which they are the same")
+    area: float = Field(description="share of the picture's pixels")
+    where: list[list[float]] = Field(
+        description="which part of each cell, row by row from the picture's top, is such pixels"
+    )
+    others: int = Field(description="pictures of other classes that they were painted on")
+    odds: float = Field(
+        description="factor by which they raise the odds of the class there, geometric mean; 1: not used"
+    )
+    odds_interval: tuple[float, float] | None = Field(
+        description="95 % of it, by drawing whole groups anew; null when the others are one group"
+    )
+    alarm: bool = Field(default=False, description="the network takes them for the class")
+
+
 class Attention(Model):
     """``classes`` is empty where the network's maps are too coarse to tell an edge from a middle."""
 
     classes: list[ClassAttention]
+    shortcuts: list[Shortcut] = Field(
+        default_factory=list, description="of each class and source that has pixels which are always the same"
+    )
     alarms: list[str] = Field(default_factory=list, description="a sentence for each class that fires")
 
 

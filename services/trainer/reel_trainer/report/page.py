@@ -40,6 +40,7 @@ def draw(report: Report, *, model: nn.Sequential, normalize: Normalize, judged: 
             evaluation=evaluation,
             # what matters most is drawn first: the gallery's budget may end
             looked=seen.looked(evaluation, gallery),
+            always=seen.always(evaluation, gallery),
             worst=list(seen.worst(evaluation, gallery, model, normalize)),
             matrices=list(seen.matrices(evaluation, gallery)),
             metrics=figures.metric_rows(evaluation),

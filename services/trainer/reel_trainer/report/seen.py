@@ -15,7 +15,7 @@ from torch import nn
 
 from reel_networks.gradcam import normalise
 from reel_networks.overlay import heated
-from reel_shared.contracts import ClassAttention
+from reel_shared.contracts import ClassAttention, Shortcut, Source
 from reel_shared.contracts.evaluations import Confusion, ConfusionCell, EvaluatedPicture, Evaluation
 from reel_trainer.attention import Heats, heat_of_rows
 from reel_trainer.cache import Pixels
@@ -200,12 +200,7 @@ def looked(evaluation: Evaluation, gallery: Gallery) -> list[Looked]:
         return []
     found = []
     for each in sorted(evaluation.attention.classes, key=lambda one: not one.alarm)[:MOST_MAPS]:
-        ids = [
-            picture.id
-            for picture in evaluation.pictures
-            if not picture.probe and (picture.label, picture.source) == (each.label, each.source)
-        ]
-        mean = gallery.mean(ids)
+        mean = gallery.mean(_judged(evaluation, each.label, each.source))
         found.append(
             Looked(
                 each,
@@ -214,6 +209,41 @@ def looked(evaluation: Evaluation, gallery: Gallery) -> list[Looked]:
             )
         )
     return found
+
+
+@dataclass(frozen=True)
+class Always:
+    """Pixels that are the same in all of a class's pictures: its mean picture, and where in it they lie."""
+
+    shortcut: Shortcut
+    picture: str
+    where: str
+
+
+def always(evaluation: Evaluation, gallery: Gallery) -> list[Always]:
+    """Return what is always the same, by class, those with an alarm first."""
+    if evaluation.attention is None:
+        return []
+    found = []
+    for each in sorted(evaluation.attention.shortcuts, key=lambda one: not one.alarm)[:MOST_MAPS]:
+        mean = gallery.mean(_judged(evaluation, each.label, each.source))
+        found.append(
+            Always(
+                each,
+                gallery.draw(mean, side=LARGE),
+                gallery.draw(_under_heat(mean, np.array(each.where, dtype=np.float32)), side=LARGE),
+            )
+        )
+    return found
+
+
+def _judged(evaluation: Evaluation, label: str, source: Source) -> list[str]:
+    """Return the ids of a class's validation pictures of one source."""
+    return [
+        picture.id
+        for picture in evaluation.pictures
+        if not picture.probe and (picture.label, picture.source) == (label, source)
+    ]
 
 
 def _under_heat(square: Pixels, heat: Heats) -> npt.NDArray[np.float64]:
