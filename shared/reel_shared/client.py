@@ -5,6 +5,7 @@ Requests are the models of ``contracts``; jobs come back as the API's JSON objec
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ PATHS: dict[Kind, str] = {
     contracts.FIND_LEARNING_RATE: "/v1/learning-rates",
     contracts.PREDICT_PICTURES: "/v1/predictions",
     contracts.EXPLAIN_PICTURE: "/v1/explanations",
+    contracts.EXPLAIN_PICTURES: "/v1/explanation-batches",
     contracts.COMPARE_ATTENTION: "/v1/attention-differences",
 }
 
@@ -166,6 +168,17 @@ class Client(Calls):
         return self.explain_picture(
             contracts.ExplainPictureRequest(key=key, labels=labels or [], model=model, **options)
         )
+
+    def explain_pictures(
+        self, request: contracts.ExplainPicturesRequest, *, metadata: JsonObject | None = None
+    ) -> JsonObject:
+        """Explain many pictures: a list, a folder, a model's mistakes, or what a prediction job was not sure of."""
+        return self.submit(contracts.EXPLAIN_PICTURES, request, metadata=metadata)
+
+    def explanation_results(self, job_id: str) -> Iterator[JsonObject]:
+        """Yield the lines of an ended batch of explanations, each file with a fresh ``url``."""
+        for line in self.fetch(f"/v1/explanation-batches/{job_id}/results").splitlines():
+            yield json.loads(line)
 
     def compare_attention(
         self, request: contracts.CompareAttentionRequest, *, metadata: JsonObject | None = None

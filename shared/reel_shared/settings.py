@@ -146,6 +146,25 @@ class Inference(BaseModel):
     cache_seconds: int = Field(default=3600, ge=1, description="how long it remembers each")
 
 
+class Explainer(BaseModel):
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        default="auto",
+        description="what runs the network for Grad-CAM alone; auto: OpenVINO where it was measured",
+    )
+    precision: Literal["auto", "f32", "bf16"] = Field(
+        default="auto",
+        description="of OpenVINO; auto: bf16 where the processor has it and max_deviation allows it",
+    )
+    max_deviation: float = Field(
+        default=0.02,
+        gt=0,
+        description="largest difference of OpenVINO's maps from torch's in fp32, relative to the map's range",
+    )
+    calibration_pictures: int = Field(
+        default=8, ge=0, le=100, description="validation pictures that it is measured on, once a model"
+    )
+
+
 class Gates(BaseModel):
     """What a model must show before it serves; published at ``GET /v1/gates``."""
 
@@ -192,6 +211,7 @@ class Settings(BaseSettings):
     ingest: Ingest = Ingest()
     trainer: Trainer = Trainer()
     inference: Inference = Inference()
+    explainer: Explainer = Explainer()
     gates: Gates = Gates()
 
 

@@ -390,6 +390,19 @@ def test_explain_picture(running: Platform, story: Story) -> None:
     assert objects("explanations") == {result.picture.key, one.gradcam.key, one.guided.key}
 
 
+def test_explain_pictures(running: Platform, story: Story) -> None:
+    asked = keys(running, job_id=story.frames.id) + keys(running, job_id=story.pictures.id)
+    request = contracts.ExplainPicturesRequest(
+        keys=asked, methods=["gradcam"], model=new_id_of(story.model, "model_id")
+    )
+    job = story.killed(lambda: story.client.explain_pictures(request), lambda job: job.progress_done > 0)
+    result = contracts.ExplainPicturesResult.model_validate(job.result)
+    assert (result.count, result.failed) == (len(asked), 0)
+    lines = list(story.client.explanation_results(job.id))
+    assert [line["key"] for line in lines] == asked
+    assert all(storage().exists(line["explanations"][0]["gradcam"]["key"]) for line in lines)
+
+
 # --- storage away -----------------------------------------------------------------------------------------
 
 

@@ -1,38 +1,52 @@
-"""Owns HTTP for explanations: ``POST /v1/explanations`` and ``POST /v1/attention-differences``.
+"""Owns HTTP for explanations: of one picture, of many, and of how two models' looks differ.
 
 Mounted by the embedded platform, or served alone through ``app``. Knows the models by their cards only.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from pydantic import field_validator
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from reel_shared.contracts import (
     ACTIVE,
     COMPARE_ATTENTION,
     EXPLAIN_PICTURE,
+    EXPLAIN_PICTURES,
+    PREDICT_PICTURES,
     CompareAttentionRequest,
     ExplainPictureRequest,
+    ExplainPicturesRequest,
+    ExplainPicturesResult,
+    PredictPicturesResult,
 )
+from reel_shared.db.engine import reading
 from reel_shared.db.lookups import find_model
-from reel_shared.db.models import DatasetVersion
-from reel_shared.errors import Forbidden, NotFound, Unprocessable
+from reel_shared.db.models import DatasetVersion, Job
+from reel_shared.errors import Conflict, Forbidden, NotFound, Unprocessable
 from reel_shared.security import Principal
+from reel_shared.storage import storage
 from reel_shared.web import uploads
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.app import create_app
-from reel_shared.web.auth import Submitter, Visitor
+from reel_shared.web.auth import Submitter, Visitor, require
+from reel_shared.web.envelope import with_urls
 from reel_shared.web.media import Family
 from reel_shared.web.requests import large_body
 from reel_shared.web.schemas import JobView
 
 PICTURES: tuple[Family, ...] = ("picture",)
+JSON_LINES = "application/x-ndjson"
+Asker = Annotated[Principal, Depends(require("read", "submit"))]
 
 
 class ExplanationJob(ExplainPictureRequest, Submission):
@@ -97,11 +111,73 @@ def _bound_visitors(body: ExplanationJob, principal: Principal) -> None:
 
 def _check(session: Session, body: ExplanationJob) -> None:
     """Refuse what the job could only fail at: no such model, or labels that it does not know."""
-    model = find_model(session, body.model)
+    _require_labels(session, body.model, [*body.labels, *([body.actual] if body.actual else [])])
+
+
+def _require_labels(session: Session, name: str, labels: Sequence[str]) -> None:
+    model = find_model(session, name)
     classes = model.card["classes"]
-    named = [*body.labels, *([body.actual] if body.actual else [])]
-    if unknown := [label for label in named if label not in classes]:
+    if unknown := [label for label in labels if label not in classes]:
         raise Unprocessable(f"Model {model.id} knows no class {unknown[0]!r}; it knows {_known(classes)}.")
+
+
+class ExplanationBatchJob(ExplainPicturesRequest, Submission):
+    """The body of ``POST /v1/explanation-batches``."""
+
+
+@router.post("/v1/explanation-batches", status_code=202, response_model=JobView)
+def create_explanation_batch(body: ExplanationBatchJob, principal: Submitter, request: Request) -> Response:
+    """Submit a job that explains many pictures, each with its own line of results."""
+    if (body.prefix or body.mistakes_in) and not principal.may("read"):
+        raise Forbidden(
+            "A prefix and a model's mistakes name other people's pictures; the key needs the scope 'read'."
+        )
+
+    def check(session: Session) -> None:
+        model = body.model
+        if body.not_sure_in:
+            answered = _answered(session, body.not_sure_in, principal)
+            model = answered if model == ACTIVE else model
+        _require_labels(session, model, body.labels)
+
+    return submit_job(EXPLAIN_PICTURES, body, principal, request, check=check)
+
+
+def _answered(session: Session, job_id: str, principal: Principal) -> str:
+    """Return the model of a prediction job that has succeeded."""
+    job = session.get(Job, job_id)
+    if job is None or not principal.sees(job.owner):
+        raise NotFound(f"There is no job {job_id}.")
+    if job.kind != PREDICT_PICTURES.name:
+        raise Unprocessable(f"{job_id} is {job.kind}; name a prediction job, of POST /v1/predictions.")
+    if job.result is None:
+        raise Conflict(f"{job_id} is {job.state} and has no answers; wait until it has succeeded.")
+    return PredictPicturesResult.model_validate(job.result).model
+
+
+@router.get(
+    "/v1/explanation-batches/{job_id}/results",
+    response_class=StreamingResponse,
+    responses={200: {"content": {JSON_LINES: {}}, "description": "a line for each picture"}},
+)
+def explanation_results(job_id: str, principal: Asker) -> StreamingResponse:
+    """Return an ended batch's lines, every file in them with a link."""
+    with reading() as session:
+        job = session.get(Job, job_id)
+        if job is None or job.kind != EXPLAIN_PICTURES.name or not principal.sees(job.owner):
+            raise NotFound(f"There is no batch of explanations {job_id}.")
+        if job.result is None:
+            raise Conflict(f"{job_id} is {job.state} and has no results; wait until it has succeeded.")
+        file = ExplainPicturesResult.model_validate(job.result).results
+    folder = tempfile.TemporaryDirectory(prefix="reel-results-")
+    path = storage().get_file(file.key, Path(folder.name) / "results.jsonl", sha256=file.sha256)
+    return StreamingResponse(_linked(path, folder), media_type=JSON_LINES)
+
+
+def _linked(path: Path, folder: tempfile.TemporaryDirectory[str]) -> Iterator[str]:
+    with folder, path.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield json.dumps(with_urls(json.loads(line))) + "\n"
 
 
 class AttentionDifferenceJob(CompareAttentionRequest, Submission):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -32,6 +33,9 @@ from reel_networks.gradcam import normalise
 from reel_shared.contracts import ExplanationOptions
 from reel_shared.contracts.explanations import Method
 from reel_shared.images import preprocess
+
+if TYPE_CHECKING:
+    from reel_explainer.engine import FeatureEngine
 
 DEFAULTS = ExplanationOptions()
 
@@ -102,6 +106,7 @@ def explain_picture(
     options: ExplanationOptions = DEFAULTS,
     *,
     actual: str | None = None,
+    fast: FeatureEngine | None = None,
 ) -> PictureExplanation:
     """Explain an RGB picture (H, W, 3) for the given labels, or for the predicted one when there are none.
 
@@ -112,7 +117,7 @@ def explain_picture(
         Unprocessable: a label that there is not, or a guided method for a network without ReLU.
     """
     square = preprocess(picture, model.size)
-    (found,) = explain_squares(model, [square], [Asked(labels, actual)], options)
+    (found,) = explain_squares(model, [square], [Asked(labels, actual)], options, fast=fast)
     return found
 
 
@@ -121,8 +126,14 @@ def explain_squares(
     squares: Sequence[Pixels],
     asked: Sequence[Asked],
     options: ExplanationOptions = DEFAULTS,
+    *,
+    fast: FeatureEngine | None = None,
 ) -> list[PictureExplanation]:
-    """Likewise for pictures that ``preprocess`` has cut (size, size, 3), in one batch."""
+    """Likewise for pictures that ``preprocess`` has cut (size, size, 3), in one batch.
+
+    Args:
+        fast: runs the body in torch's place where no guided method is asked for.
+    """
     named = [[model.index(label) for label in dict.fromkeys(one.labels)] for one in asked]
     actual = [None if one.actual is None else model.index(one.actual) for one in asked]
     least = 2 if options.difference or "animation" in options.outputs else 1
@@ -134,14 +145,14 @@ def explain_squares(
         true = actual[place]
         return chosen if true is None or true in chosen else [*chosen, true]
 
-    maps = look(
-        model,
-        torch.cat([model.prepare(square) for square in squares]),
-        choose,
-        guided=bool({"guided", "guided_backprop"} & set(options.methods)),
-        rectify=options.rectify,
-    )
+    guided = is_guided(options)
+    maps = look(model, squares, choose, guided=guided, rectify=options.rectify, fast=None if guided else fast)
     return [_explained(model, square, maps, place, options) for place, square in enumerate(squares)]
+
+
+def is_guided(options: ExplanationOptions) -> bool:
+    """Whether a method is asked for that needs the whole network's gradient."""
+    return bool({"guided", "guided_backprop"} & set(options.methods))
 
 
 def _explained(

@@ -81,7 +81,7 @@ def _importances(
     asked = [model.index(label) for label in labels]
     maps = look(
         model,
-        model.prepare(square),
+        [square],
         lambda _place, _likeliest: asked,
         guided=bool({"guided", "guided_backprop"} & set(methods)),
     )

@@ -10,18 +10,21 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from reel_explainer.fast import FastBody, choose
 from reel_explainer.model import ExplainableModel, load_model
-from reel_shared.contracts import StoredFile
+from reel_shared.contracts import Evaluation, StoredFile, read_evaluation
+from reel_shared.contracts.evaluations import MAX_BYTES
 from reel_shared.db.engine import transact
 from reel_shared.db.lookups import find_model
-from reel_shared.errors import Corrupt
-from reel_shared.model_card import CARD, WEIGHTS, read_card
+from reel_shared.errors import Corrupt, Unprocessable
+from reel_shared.model_card import CARD, EVALUATION, WEIGHTS, read_card
 from reel_shared.storage import storage
 
 KEPT = 2
 CARD_BYTES = 2**20
 
 _loaded: OrderedDict[str, ExplainableModel] = OrderedDict()
+_fast: dict[str, FastBody | None] = {}
 
 
 def explainable(model: str, scratch: Path) -> ExplainableModel:
@@ -36,13 +39,39 @@ def explainable(model: str, scratch: Path) -> ExplainableModel:
         _loaded[found] = _load(found, files, scratch)
     _loaded.move_to_end(found)
     while len(_loaded) > KEPT:
-        _loaded.popitem(last=False)
+        gone, _ = _loaded.popitem(last=False)
+        _fast.pop(gone, None)
     return _loaded[found]
+
+
+def fast_body(model: ExplainableModel, scratch: Path) -> FastBody | None:
+    """Return what runs a model's body faster than torch does, or None; made and measured when first asked for."""
+    if model.id not in _fast:
+        _, files = transact(lambda session: _files(session, model.id))
+        _fast[model.id] = choose(model, files, scratch)
+    return _fast[model.id]
+
+
+def evaluation(model: str) -> tuple[str, Evaluation]:
+    """Return the id of a model and how it was judged.
+
+    Raises:
+        NoModel, NotFound: there is no such model.
+        Unprocessable: it was published without its evaluation.
+    """
+    found, files = transact(lambda session: _files(session, model))
+    if EVALUATION not in files:
+        raise Unprocessable(
+            f"Model {found} was published without its evaluation; its mistakes are not known."
+        )
+    file = files[EVALUATION]
+    return found, read_evaluation(storage().get_bytes(file.key, max_bytes=MAX_BYTES, sha256=file.sha256))
 
 
 def forget() -> None:
     """Drop the models in memory."""
     _loaded.clear()
+    _fast.clear()
 
 
 def _files(session: Session, model: str) -> tuple[str, dict[str, StoredFile]]:

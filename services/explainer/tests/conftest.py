@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +14,17 @@ import torch
 from PIL import Image
 from torch import nn
 
+from reel_explainer import registry
 from reel_explainer.model import ExplainableModel, frozen
 from reel_networks import ARCHITECTURES, build, input_stats, load_pretrained, save_weights
+from reel_shared import jobs
+from reel_shared.contracts import BUILD_DATASET_VERSION, BuildDatasetVersionRequest, Evaluation, StoredFile
+from reel_shared.contracts.evaluations import Abstention, Calibration, EvaluatedPicture
+from reel_shared.db.engine import transaction
+from reel_shared.db.models import DatasetVersion, ModelAlias, TrainedModel
 from reel_shared.images import PREPROCESSING
-from reel_shared.model_card import WEIGHTS, FileFacts, ModelCard, facts_of
+from reel_shared.model_card import CARD, EVALUATION, GRAPH, WEIGHTS, FileFacts, ModelCard, facts_of
+from reel_trainer.export import Serving, write_graph
 
 CLASSES = ["castle", "howl", "kiki", "mulan", "tarzan"]
 SIZE = 128
@@ -111,3 +119,130 @@ def stored(tmp_path: Path, network: Callable[[str], nn.Sequential]) -> tuple[Mod
 def model(batch: torch.Tensor) -> ExplainableModel:
     """EfficientNet-Lite0 with its real ImageNet weights."""
     return frozen(_network("efficientnet_lite0", batch), _card("efficientnet_lite0", {}))
+
+
+@pytest.fixture
+def publish(reel, network, make_card, tmp_path):
+    """Publish the network of an architecture as the trainer does, and make it the active model."""
+    path = tmp_path / WEIGHTS
+
+    def do(name, architecture="resnet18"):
+        save_weights(
+            network(architecture), path, architecture=architecture, stats=input_stats(architecture, "none")
+        )
+        card = make_card(architecture, {WEIGHTS: facts_of(path)}, id=name)
+        files = {
+            CARD: reel.storage.put_bytes("models", card.model_dump_json().encode(), "application/json"),
+            WEIGHTS: reel.storage.put_file("models", path, "application/octet-stream"),
+        }
+        with transaction() as session:
+            job = jobs.submit(session, BUILD_DATASET_VERSION, BuildDatasetVersionRequest())
+            if session.get(DatasetVersion, "dsv_1") is None:
+                session.add(
+                    DatasetVersion(
+                        id="dsv_1",
+                        dataset="default",
+                        manifest={},
+                        manifest_sha256="0" * 64,
+                        classes=[],
+                        counts={},
+                        certificate={},
+                        job_id=job.id,
+                    )
+                )
+                session.flush()
+            session.add(
+                TrainedModel(
+                    id=name,
+                    dataset_version_id="dsv_1",
+                    architecture=architecture,
+                    recipe="none",
+                    card=card.model_dump(mode="json"),
+                    metrics={},
+                    job_id=job.id,
+                    files={name: file.model_dump() for name, file in files.items()},
+                )
+            )
+            session.flush()
+            session.merge(ModelAlias(name="active", model_id=name))
+        return card, path, files
+
+    yield do
+    registry.forget()
+
+
+@pytest.fixture
+def keys(reel, pictures) -> list[str]:
+    """Three pictures in storage, under drop/."""
+    made = []
+    for number, pixels in enumerate(pictures):
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "PNG")
+        made.append(reel.storage.put_at(f"drop/kiki/{number}.png", stream.getvalue(), "image/png").key)
+    return made
+
+
+@pytest.fixture
+def judge_by(reel) -> Callable[..., None]:
+    """Give a published model the evaluation that these pictures make: their key, label, and what else is unusual."""
+
+    def picture(key: str, **changes: object) -> EvaluatedPicture:
+        usual = {
+            "id": key, "key": key, "sha256": reel.storage.stat(key).sha256, "source": "web", "group": "g",
+            "predicted": "howl", "right": True, "top": [], "true_probability": 0.5, "loss": 0.1,
+        }  # fmt: skip
+        return EvaluatedPicture.model_validate(usual | changes)
+
+    def do(model_id: str, *pictures: dict[str, object]) -> None:
+        evaluation = Evaluation(
+            model_id=model_id, dataset_version_id="dsv_1", manifest_sha256="0" * 64, recipe="r",
+            architecture="resnet18", classes=CLASSES, size=SIZE, held_out=True, certified=True, notes=[],
+            created_at=datetime.now(UTC), metrics={}, confusion={}, heat_map=[],
+            calibration=Calibration(temperature=1, folds=0, note="", parts={}),
+            abstention=Abstention(
+                not_sure_below=0.7, wanted_accuracy=0.95, from_data=False, note="", coverage=1, accuracy=None,
+                curve=[],
+            ),
+            pictures=[picture(**one) for one in pictures],
+        )  # fmt: skip
+        file = reel.storage.put_bytes("models", evaluation.model_dump_json().encode(), "application/json")
+        add_file(model_id, EVALUATION, file)
+
+    return do
+
+
+def add_file(model_id: str, name: str, file: StoredFile) -> None:
+    with transaction() as session:
+        model = session.get_one(TrainedModel, model_id)
+        model.files = {**model.files, name: file.model_dump()}
+
+
+@pytest.fixture(scope="session")
+def exported(network, tmp_path_factory) -> Callable[[str], Path]:
+    """The graph of an architecture's network, as the trainer writes it."""
+    made: dict[str, Path] = {}
+
+    def get(architecture: str) -> Path:
+        if architecture not in made:
+            made[architecture] = tmp_path_factory.mktemp("graphs") / f"{architecture}.onnx"
+            stats = input_stats(architecture, "none")
+            write_graph(Serving(network(architecture), *stats).eval(), made[architecture], size=SIZE)
+        return made[architecture]
+
+    return get
+
+
+@pytest.fixture
+def publish_graph(reel, exported) -> Callable[[str], None]:
+    """Put the exported graph beside a published model's other files."""
+
+    def do(model_id: str) -> None:
+        with transaction() as session:
+            architecture = session.get_one(TrainedModel, model_id).architecture
+        add_file(
+            model_id,
+            GRAPH,
+            reel.storage.put_file("models", exported(architecture), "application/octet-stream"),
+        )
+
+    return do

@@ -14,10 +14,8 @@ from starlette.testclient import TestClient
 from reel_explainer import api, explain, registry
 from reel_explainer.model import load_model
 from reel_explainer.tasks import compare_attention, explain_picture
-from reel_networks import input_stats, save_weights
 from reel_shared import jobs, manifest
 from reel_shared.contracts import (
-    BUILD_DATASET_VERSION,
     COMPARE_ATTENTION,
     EXPLAIN_PICTURE,
     BuildDatasetVersionRequest,
@@ -25,63 +23,13 @@ from reel_shared.contracts import (
     ExplainPictureRequest,
 )
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import DatasetVersion, ModelAlias, TrainedModel
+from reel_shared.db.models import DatasetVersion
 from reel_shared.manifest import Manifest, ManifestImage
-from reel_shared.model_card import CARD, WEIGHTS, facts_of
+from reel_shared.model_card import WEIGHTS
 from reel_shared.runner import run_job
 from reel_shared.security import create_key
 
 pytestmark = pytest.mark.servers
-
-
-@pytest.fixture
-def publish(reel, network, make_card, tmp_path):
-    """Publish the network of an architecture as the trainer does, and make it the active model."""
-    path = tmp_path / WEIGHTS
-
-    def do(name, architecture="resnet18"):
-        save_weights(
-            network(architecture), path, architecture=architecture, stats=input_stats(architecture, "none")
-        )
-        card = make_card(architecture, {WEIGHTS: facts_of(path)}, id=name)
-        files = {
-            CARD: reel.storage.put_bytes("models", card.model_dump_json().encode(), "application/json"),
-            WEIGHTS: reel.storage.put_file("models", path, "application/octet-stream"),
-        }
-        with transaction() as session:
-            job = jobs.submit(session, BUILD_DATASET_VERSION, BuildDatasetVersionRequest())
-            if session.get(DatasetVersion, "dsv_1") is None:
-                session.add(
-                    DatasetVersion(
-                        id="dsv_1",
-                        dataset="default",
-                        manifest={},
-                        manifest_sha256="0" * 64,
-                        classes=[],
-                        counts={},
-                        certificate={},
-                        job_id=job.id,
-                    )
-                )
-                session.flush()
-            session.add(
-                TrainedModel(
-                    id=name,
-                    dataset_version_id="dsv_1",
-                    architecture=architecture,
-                    recipe="none",
-                    card=card.model_dump(mode="json"),
-                    metrics={},
-                    job_id=job.id,
-                    files={name: file.model_dump() for name, file in files.items()},
-                )
-            )
-            session.flush()
-            session.merge(ModelAlias(name="active", model_id=name))
-        return card, path, files
-
-    yield do
-    registry.forget()
 
 
 @pytest.fixture

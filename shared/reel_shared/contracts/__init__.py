@@ -43,6 +43,7 @@ from reel_shared.contracts.curation import (
     TakeDownPicturesResult,
 )
 from reel_shared.contracts.evaluations import Evaluation, read_evaluation
+from reel_shared.contracts.explanation_batches import ExplainPicturesRequest, ExplainPicturesResult
 from reel_shared.contracts.explanations import (
     ExplainPictureRequest,
     ExplainPictureResult,
@@ -125,6 +126,7 @@ __all__ = [
     "COLLECT_PICTURES",
     "COMPARE_ATTENTION",
     "EXPLAIN_PICTURE",
+    "EXPLAIN_PICTURES",
     "EXPORT_DATASET",
     "EXTRACT_FRAMES",
     "EXTRACT_RANGE",
@@ -167,6 +169,8 @@ __all__ = [
     "Evaluation",
     "ExplainPictureRequest",
     "ExplainPictureResult",
+    "ExplainPicturesRequest",
+    "ExplainPicturesResult",
     "Explanation",
     "ExplanationOptions",
     "ExportDatasetRequest",
@@ -271,6 +275,9 @@ FIND_LEARNING_RATE = Kind(
 PREDICT_PICTURES = Kind("inference.predict_pictures", PredictPicturesRequest, PredictPicturesResult, 3, 3600)
 PREDICT_PART = Kind("inference.predict_part", PredictPartRequest, PredictPartResult, 3, 3600)
 EXPLAIN_PICTURE = Kind("explainer.explain_picture", ExplainPictureRequest, ExplainPictureResult, 3, 300)
+EXPLAIN_PICTURES = Kind(
+    "explainer.explain_pictures", ExplainPicturesRequest, ExplainPicturesResult, 3, 6 * 3600
+)
 COMPARE_ATTENTION = Kind(
     "explainer.compare_attention", CompareAttentionRequest, CompareAttentionResult, 3, 3600
 )
@@ -294,6 +301,7 @@ KINDS: dict[str, Kind] = {
         PREDICT_PICTURES,
         PREDICT_PART,
         EXPLAIN_PICTURE,
+        EXPLAIN_PICTURES,
         COMPARE_ATTENTION,
     )
 }

@@ -133,6 +133,12 @@ class FeatureSheet(Model):
 
 class ExplainPictureResult(Model):
     model: str
+    engine: str = Field(default="torch f32", description="what ran the network's body, and its precision")
+    max_abs_diff: float | None = Field(
+        default=None,
+        description="how far that engine's heat maps were from torch's in f32, relative to the map's range: the "
+        "largest over pictures of the model's evaluation; null: it is torch in f32, or nothing was measured",
+    )
     predictions: list[LabelProbability]
     picture: StoredFile
     explanations: list[Explanation]

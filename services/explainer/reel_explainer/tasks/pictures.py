@@ -10,7 +10,7 @@ import numpy as np
 from reel_explainer import explain
 from reel_explainer.judging import Judgement, judge
 from reel_explainer.model import ExplainableModel
-from reel_explainer.registry import explainable
+from reel_explainer.registry import explainable, fast_body
 from reel_explainer.tasks.results import stored
 from reel_shared.contracts import EXPLAIN_PICTURE, ExplainPictureRequest
 from reel_shared.contracts.explanations import Method
@@ -29,11 +29,17 @@ def explain_picture(context: Context, request: ExplainPictureRequest) -> Outcome
     picture = open_picture(data, max_pixels=limits.picture_pixels, max_bytes=limits.picture_bytes)
     model = explainable(request.model, context.scratch)
     context.check()
+    fast = None if explain.is_guided(request) else fast_body(model, context.scratch)
     found = explain.explain_picture(
-        model, np.asarray(picture), request.labels, request, actual=request.actual
+        model,
+        np.asarray(picture),
+        request.labels,
+        request,
+        actual=request.actual,
+        fast=fast.engine if fast else None,
     )
     judged = _judged(context, model, found, request) if request.faithfulness else {}
-    return Outcome(stored(model.id, found, request, judged))
+    return Outcome(stored(model.id, found, request, judged, fast))
 
 
 def _judged(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from reel_explainer import explain
+from reel_explainer.fast import FastBody
 from reel_explainer.judging import Judgement
 from reel_explainer.overlay import npy, png
 from reel_explainer.plots import curve_plot
@@ -39,10 +40,13 @@ def stored(
     found: explain.PictureExplanation,
     options: ExplanationOptions,
     judged: Judged = MappingProxyType({}),
+    fast: FastBody | None = None,
 ) -> ExplainPictureResult:
     """Store one picture's files and return the result that names them."""
     return ExplainPictureResult(
         model=model,
+        engine=fast.name if fast else "torch f32",
+        max_abs_diff=fast.max_abs_diff if fast else None,
         predictions=[
             LabelProbability(label=label, probability=chance) for label, chance in found.predictions[:LISTED]
         ],

@@ -1,0 +1,60 @@
+"""Explanations of many pictures in one job: which pictures, and the file of results."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from reel_shared.contracts.base import Model, ObjectKey, StoredFile, spelled
+from reel_shared.contracts.explanations import ExplanationOptions
+
+_PREFIX = r"^([a-z]+/[A-Za-z0-9_./-]{0,400})?$"
+_PREFIX_ADVICE = "Name what the keys begin with, such as frames/ or drop/kiki/."
+_PART = r"^(all|movie|web|probe(:[a-z0-9][a-z0-9_-]{0,62})?)$"
+_PART_ADVICE = "Choose all, movie, web, probe, or one probe set such as probe:costumes."
+SOURCES = ("keys", "prefix", "mistakes_in", "not_sure_in")
+
+
+class ExplainPicturesRequest(ExplanationOptions):
+    """The pictures come from exactly one of ``keys``, ``prefix``, ``mistakes_in`` and ``not_sure_in``."""
+
+    model: str = Field(
+        default="active", description="with not_sure_in `active` is the model that gave the answers"
+    )
+    keys: list[ObjectKey] = Field(default_factory=list, max_length=10_000)
+    prefix: Annotated[str, spelled(_PREFIX, _PREFIX_ADVICE)] = Field(
+        default="", description="every stored picture whose key begins so"
+    )
+    mistakes_in: Annotated[str, spelled(_PART, _PART_ADVICE)] | None = Field(
+        default=None,
+        description="the pictures that the model got wrong when it was judged, the worst first: all (validation "
+        "pictures), movie, web, probe or probe:<name>",
+    )
+    not_sure_in: str | None = Field(
+        default=None, description="a prediction job's id: the pictures that it was not sure of"
+    )
+    limit: int = Field(default=1000, ge=1, le=10_000, description="no more pictures than this")
+    labels: list[str] = Field(
+        default_factory=list, max_length=10, description="none: each picture's predicted label"
+    )
+    include_actual: bool = Field(
+        default=True, description="explain what a picture truly shows too, where that is known"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ExplainPicturesRequest:
+        said = [name for name in SOURCES if getattr(self, name)]
+        if len(said) != 1:
+            raise ValueError(f"name the pictures by exactly one of {', '.join(SOURCES)}.")
+        return self
+
+
+class ExplainPicturesResult(Model):
+    model: str
+    found: int = Field(description="pictures there were; beyond the limit they are not explained")
+    count: int
+    failed: int
+    results: StoredFile = Field(
+        description="JSONL, one line per picture: key, actual and what explainer.explain_picture answers, or error"
+    )
