@@ -41,6 +41,10 @@ class LoadedGraph(Protocol):
         """Return logits, float32 (N, classes), of uint8 RGB pictures (N, size, size, 3), as an array of their own."""
         ...
 
+    def settle(self) -> None:
+        """Give back what only loading and the first runs needed."""
+        ...
+
 
 class Engine:
     """One model, ready to answer."""
@@ -103,6 +107,7 @@ def load_engine(
     _check_shapes(graph, card)
     made = Engine(card, graph, choice)
     _warm_up(made, max_batch)
+    graph.settle()
     return made
 
 
@@ -151,8 +156,10 @@ def _check_shapes(graph: LoadedGraph, card: ModelCard) -> None:
 
 
 def _warm_up(engine: Engine, max_batch: int) -> None:
-    """Run every lane at every batch size: the first run of a shape is the slow one."""
+    """Run every lane at every batch size, and the wide one for a lone picture: the first run of a shape is slow."""
     for count in range(1, max_batch + 1):
         pictures = np.zeros((count, engine.size, engine.size, 3), np.uint8)
-        for lane in (None, *range(engine.lanes)):
+        if count == 1:
+            engine.infer(pictures)
+        for lane in range(engine.lanes):
             engine.infer(pictures, lane)

@@ -54,6 +54,9 @@ class OnnxRuntimeGraph:
         session = self._wide if lane is None else self._narrow
         return np.asarray(session.run(None, {self._input: pictures})[0], dtype=np.float32)
 
+    def settle(self) -> None:
+        """Nothing is held that only loading needed."""
+
 
 def _session(path: Path, providers: list[str], *, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()

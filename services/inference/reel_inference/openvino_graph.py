@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import openvino
 
+from reel_inference.mapped_weights import MappedWeights
 from reel_shared.cores import usable_cores
 from reel_shared.model_card import EnginePrecision
 
@@ -27,9 +28,10 @@ class OpenVinoGraph:
         """Read and compile. Raises ValueError when the file is no graph."""
         core = openvino.Core()
         try:
-            model = core.read_model(path)
+            weights = MappedWeights(core, path)
         except RuntimeError as error:
             raise ValueError(str(error)) from error
+        model, self.settle = weights.model, weights.let_go
         picture, logits = model.input(0), model.output(0)
         kind = picture.element_type.get_type_name()
         self.takes = (TYPES.get(kind, kind), *map(str, picture.partial_shape))

@@ -85,6 +85,17 @@ def test_the_card_decides_which_graph_and_precision_serve(make_model, measured):
     assert len({engine.fingerprint for engine in (plain, small, other)}) == 3
 
 
+def test_loading_leaves_nothing_behind_and_its_weights_are_read_again_when_needed(make_model):
+    home = make_model("mdl_a", size=8)
+    engine = load_engine(home, lanes=1, max_batch=2)
+    assert {path.name for path in home.iterdir()} == {"model.json", "model.onnx"}
+    pictures = np.random.default_rng(2).integers(0, 256, (7, 8, 8, 3), dtype=np.uint8)
+    engine._graph.settle()
+    for count in (7, 5, 3):  # shapes that were not warmed up
+        wanted = pictures[:count].reshape(count, -1, 3).mean(1) / 255
+        np.testing.assert_allclose(engine.infer(pictures[:count], 0)[:, :3], wanted, atol=1e-5)
+
+
 def test_an_int8_graph_that_was_changed_is_refused(make_model, measured):
     home = make_model("mdl_a", agreement=[measured("int8")], int8=2.0)
     (home / "model.int8.onnx").write_bytes((home / "model.onnx").read_bytes())
