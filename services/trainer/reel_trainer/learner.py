@@ -24,6 +24,7 @@ from reel_networks import (
 )
 from reel_shared.errors import Unavailable, Unprocessable
 from reel_shared.manifest import ManifestImage
+from reel_trainer.adam import FusedAdam
 from reel_trainer.callbacks import DivergedError, FrozenBody
 from reel_trainer.data import Loaders, PictureLoader
 from reel_trainer.evaluation import Floats
@@ -105,6 +106,7 @@ def stage_learner(
         loaders,
         model,
         loss_func=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+        opt_func=FusedAdam,
         splitter=parameter_groups,
         wd=recipe.weight_decay,
         train_bn=stage.train_bn,
