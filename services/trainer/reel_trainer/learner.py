@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from reel_trainer.adam import FusedAdam
 from reel_trainer.callbacks import DivergedError, FrozenBody
 from reel_trainer.data import Loaders, PictureLoader
 from reel_trainer.evaluation import Floats
+from reel_trainer.folding import folded
 from reel_trainer.precision import Precision, precision_callbacks
 from reel_trainer.recipe import Recipe, Stage
 from reel_trainer.steps import Together
@@ -71,11 +73,12 @@ def run_stage(
     Raises Unprocessable when the loss diverges, and what a report raised to stop it.
     """
     extra = [together] if together.needed else []
+    together.group.start_alike(model)  # before anything is made of its weights
     learner = stage_learner(model, recipe, stage, loaders, precision, [*extra, *callbacks])
     cycle = stage.one_cycle or recipe.one_cycle
     rate = slice(*stage.lr_max) if isinstance(stage.lr_max, tuple) else stage.lr_max
     try:
-        with learner.no_bar(), learner.no_logging():
+        with _at_rest(model, stage), learner.no_bar(), learner.no_logging():
             learner.fit_one_cycle(
                 stage.epochs,
                 lr_max=rate,
@@ -91,6 +94,13 @@ def run_stage(
     stopped: Exception | None = getattr(learner, "stopped_by", None)
     if stopped is not None:
         raise stopped
+
+
+def _at_rest(model: nn.Sequential, stage: Stage) -> AbstractContextManager[object]:
+    """Make the most of a body that a stage leaves as it is, for as long as the context lasts."""
+    if not stage.frozen or stage.train_bn:
+        return nullcontext()
+    return folded(model[0].eval())
 
 
 def stage_learner(

@@ -58,9 +58,6 @@ class Together(Callback):  # type: ignore[misc]
     def needed(self) -> bool:
         return self.step.parts > 1 or self.group.size > 1
 
-    def before_fit(self) -> None:
-        self.group.start_alike(self.model)
-
     def before_train(self) -> None:
         if not self.group.first:
             # the first draws on, as it would alone; others draw what depends on nothing that a stop would lose
