@@ -8,7 +8,7 @@ import torch
 from fastai.callback.core import Callback
 from torch import nn
 
-from reel_networks import ARCHITECTURES, InputStats, build
+from reel_networks import InputStats, build
 from reel_trainer import learner
 from reel_trainer.cache import build_cache
 from reel_trainer.data import Loaders, Normalize, PictureLoader
@@ -18,8 +18,21 @@ from reel_trainer.learner import prepare_network, run_stage
 from reel_trainer.recipe import Stage
 from reel_trainer.steps import Step, Together
 
-FOLDED = {"densenet121": 59, "densenet169": 83, "densenet201": 99, "convnext_tiny": 0, "convnext_small": 0}
+FAMILIES = (
+    "resnet18",
+    "resnext50",
+    "densenet121",
+    "efficientnet_b0",
+    "mobilenet_v3_large",
+    "convnext_tiny",
+    "regnet_y_3_2gf",
+    "efficientnet_lite0",
+)
+"""One of each; deeper ones repeat the same blocks."""
+FOLDED = {"densenet121": 59, "convnext_tiny": 0}
 """A DenseNet normalises before most of its convolutions; a ConvNeXt has no batch norms. Of others all are folded."""
+APART = {torch.float64: 1e-10, torch.float32: 3e-3}
+"""Of the largest activation. Random networks blow rounding up: in fp32 plain and exact ones differ by 1e-3 too."""
 STAGE = {
     "name": "h",
     "size": 48,
@@ -48,7 +61,7 @@ def left(body: nn.Module) -> list[nn.Module]:
     return [module for module in body.modules() if "forward" in vars(module)]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", FAMILIES)
 def test_it_answers_alike_and_stays_itself(architecture) -> None:
     torch.manual_seed(1)
     body = at_rest(build(architecture, 3)[0].to(torch.float64, memory_format=torch.channels_last))
@@ -59,8 +72,6 @@ def test_it_answers_alike_and_stays_itself(architecture) -> None:
     for dtype in (torch.float64, torch.float32):
         body.to(dtype)
         plain = body(x.to(dtype))
-        # fp32 may differ as far from it as fp32 does by itself
-        allowed = 1e-10 * exact.abs().max() + 3 * (plain.double() - exact).abs().max()
         with folded(body) as found:
             assert len(found) == FOLDED.get(architecture, norms)
             again = body(x.to(dtype))
@@ -68,7 +79,7 @@ def test_it_answers_alike_and_stays_itself(architecture) -> None:
             state = body.state_dict()
             assert state.keys() == before.keys()
             assert all(torch.equal(tensor, before[name].to(tensor.dtype)) for name, tensor in state.items())
-        assert (again.double() - exact).abs().max() <= allowed
+        assert (again.double() - exact).abs().max() <= APART[dtype] * exact.abs().max()
         assert not found or not torch.equal(again, plain), "something was folded"
         assert torch.equal(body(x.to(dtype)), plain)
         assert not left(body)
