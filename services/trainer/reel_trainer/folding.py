@@ -72,11 +72,11 @@ def _rests(module: nn.Module) -> bool:
     return not isinstance(module, nn.BatchNorm2d) or module.running_mean is not None
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[misc]
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes who made the tensors that convolutions return, and every operation that takes one of them."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._calls: Counter[nn.Module] = Counter()
         self._uses: Counter[int] = Counter()
         self._made: dict[int, tuple[nn.Conv2d, torch.Tensor]] = {}
