@@ -123,7 +123,9 @@ def run_guided(
     leaf = x.detach().clone().requires_grad_()
     with _GuidedRule() as rule:
         with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
-            activation = body(leaf).float()
+            activation = body(leaf)
+        if precision != torch.float32:
+            activation = activation.float()
         if rule.smooth or not rule.rectified:
             has = f"has {', '.join(sorted(rule.smooth))}" if rule.smooth else "has none"
             raise Unprocessable(

@@ -81,7 +81,16 @@ def _gradients(parameters: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     for parameter in parameters:
         gradient = parameter.grad
         assert gradient is not None
-        if gradient.stride() != parameter.stride():
+        if not _lie_alike(gradient, parameter):
             gradient = torch.empty_like(parameter).copy_(gradient)
         found.append(gradient)
     return found
+
+
+def _lie_alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two dense tensors of one shape have their elements in the same order of memory.
+
+    An axis of length 1 has whatever stride it likes: to go by those would copy every 1 x 1 convolution's gradient.
+    """
+    axes = zip(one.shape, one.stride(), other.stride(), strict=True)
+    return all(length == 1 or first == second for length, first, second in axes)
