@@ -16,16 +16,14 @@ from typing import Self
 
 import httpx
 
-from reel_shared import jobs
-from reel_shared.contracts import BUILD_DATASET_VERSION, BuildDatasetVersionRequest
 from reel_shared.db.engine import dispose, transaction
 from reel_shared.db.migrate import migrate
-from reel_shared.db.models import DatasetVersion, ModelAlias, TrainedModel
 from reel_shared.embedded import Seaweed, Valkey
 from reel_shared.embedded.postgres import Postgres
 from reel_shared.security import create_key
 from reel_shared.settings import settings
 from reel_shared.storage import storage
+from reel_shared.testing.registry import add_model
 
 PYTHON = sys.executable
 
@@ -91,35 +89,7 @@ class Surroundings:
             for file in sorted(folder.iterdir())
         }
         with transaction() as session:
-            job = jobs.submit(session, BUILD_DATASET_VERSION, BuildDatasetVersionRequest())
-            version = card["dataset_version_id"]
-            session.add(
-                DatasetVersion(
-                    id=version,
-                    dataset="default",
-                    manifest={},
-                    manifest_sha256="0" * 64,
-                    classes=[],
-                    counts={},
-                    certificate={},
-                    job_id=job.id,
-                )
-            )
-            session.flush()
-            session.add(
-                TrainedModel(
-                    id=card["id"],
-                    dataset_version_id=version,
-                    architecture=card["architecture"],
-                    recipe="none",
-                    card=card,
-                    files=files,
-                    metrics={},
-                    job_id=job.id,
-                )
-            )
-            session.flush()
-            session.merge(ModelAlias(name="active", model_id=card["id"]))
+            add_model(session, card, files, version_id=card["dataset_version_id"])
 
 
 class Child:

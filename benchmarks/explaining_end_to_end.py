@@ -22,21 +22,18 @@ from torch import nn
 from reel_networks import save_weights
 from reel_networks.architectures import find
 from reel_networks.weights import InputStats
-from reel_shared import jobs
 from reel_shared.client import Client
 from reel_shared.contracts import (
-    BUILD_DATASET_VERSION,
     EXPLAIN_PICTURE,
-    BuildDatasetVersionRequest,
     Evaluation,
     ExplainPictureRequest,
     StoredFile,
 )
 from reel_shared.contracts.evaluations import Abstention, Calibration, EvaluatedPicture
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import DatasetVersion, ModelAlias, TrainedModel
 from reel_shared.model_card import CARD, EVALUATION, GRAPH, WEIGHTS, ModelCard, facts_of
 from reel_shared.storage import storage
+from reel_shared.testing.registry import add_model
 from reel_trainer.export import Serving, write_graph
 from reelsight.platform.stack import Stack
 
@@ -91,21 +88,7 @@ def publish(network: nn.Sequential, card: ModelCard, keys: list[StoredFile], fol
         for name in (*names, CARD)
     }
     with transaction() as session:
-        job = jobs.submit(session, BUILD_DATASET_VERSION, BuildDatasetVersionRequest())
-        version = DatasetVersion(
-            id=card.dataset_version_id, dataset="default", manifest={}, manifest_sha256="0" * 64, classes=[],
-            counts={}, certificate={}, job_id=job.id,
-        )  # fmt: skip
-        session.add(version)
-        session.flush()
-        session.add(
-            TrainedModel(
-                id=card.id, dataset_version_id=version.id, architecture=card.architecture, recipe="none",
-                card=whole.model_dump(mode="json"), metrics={}, job_id=job.id, files=files,
-            )
-        )  # fmt: skip
-        session.flush()
-        session.add(ModelAlias(name="active", model_id=card.id))
+        add_model(session, whole.model_dump(mode="json"), files, version_id=card.dataset_version_id)
 
 
 def evaluation(card: ModelCard, keys: list[StoredFile]) -> Evaluation:

@@ -28,14 +28,13 @@ from serving_rounds import Targets
 
 from reel_shared import jobs as job_rows
 from reel_shared.contracts import (
-    BUILD_DATASET_VERSION,
     MAKE_VARIANTS,
-    BuildDatasetVersionRequest,
     MakeVariantsRequest,
 )
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import DatasetVersion, Job, utcnow
+from reel_shared.db.models import Job, utcnow
 from reel_shared.embedded.ports import free_port
+from reel_shared.testing.registry import add_version
 
 HERE = Path(__file__).parent
 VERSION = "dsv_benchmark"
@@ -199,20 +198,8 @@ def compare(
     here: Surroundings, kind: str, logs: Path, arguments: argparse.Namespace, targets: Targets
 ) -> Any:
     with transaction() as session:
-        job = job_rows.submit(session, BUILD_DATASET_VERSION, BuildDatasetVersionRequest())
+        add_version(session, VERSION)
         session.info.pop(job_rows.SUBMITTED)
-        session.add(
-            DatasetVersion(
-                id=VERSION,
-                dataset="default",
-                manifest={},
-                manifest_sha256="0" * 64,
-                classes=[],
-                counts={},
-                certificate={},
-                job_id=job.id,
-            )
-        )
     floor, ours = Floor(here, logs, kind), Ours(here, logs, kind)
     rounds: dict[str, list[dict[str, Any]]] = {floor.name: [], ours.name: []}
     polled: list[float] = []

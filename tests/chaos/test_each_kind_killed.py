@@ -210,19 +210,17 @@ def test_extract_frames(running: Platform, story: Story) -> None:
     assert objects("frames") == set(frames), "an object too many or too few"
 
 
-def test_extract_range(running: Platform, story: Story) -> None:
-    """Two workers share a film's ranges, and the one that only helps is killed: the rows are those of one pass."""
-    whole = story.frames
-    job_id: str = story.extract("ranges", parts=4)["id"]
+def kill_the_helper(running: Platform, job_id: str) -> Job:
+    """Kill the worker that only helps with a job of four parts; return the job once it has ended in one attempt."""
 
     def elsewhere() -> list[Job]:
         parent = running.job(job_id)
         parts = running.rows(Job, parent_id=job_id, state="running")
         return [part for part in parts if part.worker and part.worker != parent.worker]
 
-    running.until(lambda: running.count(Job, parent_id=job_id), "the film is cut")
+    running.until(lambda: running.count(Job, parent_id=job_id), "the job is cut")
     with running.storage_frozen():  # nobody gets on, and the other worker has all the time it needs to come
-        running.until(elsewhere, "another worker has a range")
+        running.until(elsewhere, "another worker has a part")
         (killed,) = elsewhere()
         running.kill_worker_of(killed.id)
     running.until_ended(job_id)
@@ -231,6 +229,15 @@ def test_extract_range(running: Platform, story: Story) -> None:
     assert sorted(part.part for part in parts if part.part is not None) == [0, 1, 2, 3]
     for part in parts:
         running.check_ended_once(part.id, attempts=2 if part.id == killed.id else 1)
+    return job
+
+
+def test_extract_range(running: Platform, story: Story) -> None:
+    """Two workers share a film's ranges, and the one that only helps is killed: the rows are those of one pass."""
+    whole = story.frames
+    job_id: str = story.extract("ranges", parts=4)["id"]
+
+    job = kill_the_helper(running, job_id)
     assert frames_of(running, job) == frames_of(running, whole)
     assert running.count(Movie, job_id=job_id) == 1
 
@@ -356,22 +363,7 @@ def test_predict_part(running: Platform, story: Story) -> None:
     request = contracts.PredictPicturesRequest(keys=asked[:1000], model=new_id_of(story.model, "model_id"))
     job_id: str = story.client.predict_pictures(request)["id"]
 
-    def elsewhere() -> list[Job]:
-        parent = running.job(job_id)
-        parts = running.rows(Job, parent_id=job_id, state="running")
-        return [part for part in parts if part.worker and part.worker != parent.worker]
-
-    running.until(lambda: running.count(Job, parent_id=job_id), "the job is cut")
-    with running.storage_frozen():  # nobody gets on, and the other worker has all the time it needs to come
-        running.until(elsewhere, "another worker has a part")
-        (killed,) = elsewhere()
-        running.kill_worker_of(killed.id)
-    running.until_ended(job_id)
-    job = running.check_ended_once(job_id, attempts=1)
-    parts = running.rows(Job, parent_id=job_id)
-    assert sorted(part.part for part in parts if part.part is not None) == [0, 1, 2, 3]
-    for part in parts:
-        running.check_ended_once(part.id, attempts=2 if part.id == killed.id else 1)
+    job = kill_the_helper(running, job_id)
     result = contracts.PredictPicturesResult.model_validate(job.result)
     assert (result.count, result.failed, result.parts) == (1000, 0, 4)
     lines = storage().get_bytes(result.results.key, max_bytes=2**26).splitlines()

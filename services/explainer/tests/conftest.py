@@ -17,13 +17,13 @@ from torch import nn
 from reel_explainer import registry
 from reel_explainer.model import ExplainableModel, frozen
 from reel_networks import ARCHITECTURES, build, input_stats, load_pretrained, save_weights
-from reel_shared import jobs
-from reel_shared.contracts import BUILD_DATASET_VERSION, BuildDatasetVersionRequest, Evaluation, StoredFile
+from reel_shared.contracts import Evaluation, StoredFile
 from reel_shared.contracts.evaluations import Abstention, Calibration, EvaluatedPicture
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import DatasetVersion, ModelAlias, TrainedModel
+from reel_shared.db.models import TrainedModel
 from reel_shared.images import PREPROCESSING
 from reel_shared.model_card import CARD, EVALUATION, GRAPH, WEIGHTS, FileFacts, ModelCard, facts_of
+from reel_shared.testing.registry import add_model
 from reel_trainer.export import Serving, write_graph
 
 CLASSES = ["castle", "howl", "kiki", "mulan", "tarzan"]
@@ -136,35 +136,8 @@ def publish(reel, network, make_card, tmp_path):
             WEIGHTS: reel.storage.put_file("models", path, "application/octet-stream"),
         }
         with transaction() as session:
-            job = jobs.submit(session, BUILD_DATASET_VERSION, BuildDatasetVersionRequest())
-            if session.get(DatasetVersion, "dsv_1") is None:
-                session.add(
-                    DatasetVersion(
-                        id="dsv_1",
-                        dataset="default",
-                        manifest={},
-                        manifest_sha256="0" * 64,
-                        classes=[],
-                        counts={},
-                        certificate={},
-                        job_id=job.id,
-                    )
-                )
-                session.flush()
-            session.add(
-                TrainedModel(
-                    id=name,
-                    dataset_version_id="dsv_1",
-                    architecture=architecture,
-                    recipe="none",
-                    card=card.model_dump(mode="json"),
-                    metrics={},
-                    job_id=job.id,
-                    files={name: file.model_dump() for name, file in files.items()},
-                )
-            )
-            session.flush()
-            session.merge(ModelAlias(name="active", model_id=name))
+            stored = {name: file.model_dump() for name, file in files.items()}
+            add_model(session, card.model_dump(mode="json"), stored, version_id="dsv_1")
         return card, path, files
 
     yield do

@@ -19,15 +19,14 @@ from reel_inference.shadow import Tally
 from reel_inference.tasks import predict_pictures
 from reel_shared import errors, fan_out, jobs
 from reel_shared.contracts import (
-    BUILD_DATASET_VERSION,
     PREDICT_PICTURES,
-    BuildDatasetVersionRequest,
     PredictPicturesRequest,
 )
 from reel_shared.db.engine import transact, transaction
-from reel_shared.db.models import DatasetVersion, Job, ModelAlias, ShadowComparison, TrainedModel
+from reel_shared.db.models import Job, ModelAlias, ShadowComparison
 from reel_shared.runner import run_job
 from reel_shared.security import create_key
+from reel_shared.testing.registry import add_model
 
 pytestmark = pytest.mark.servers
 
@@ -50,36 +49,8 @@ def publish(reel, make_model):
             for file in folder.iterdir()
         }
         with transaction() as session:
-            job = jobs.submit(session, BUILD_DATASET_VERSION, BuildDatasetVersionRequest())
-            if session.get(DatasetVersion, "dsv_1") is None:
-                session.add(
-                    DatasetVersion(
-                        id="dsv_1",
-                        dataset="default",
-                        manifest={},
-                        manifest_sha256="0" * 64,
-                        classes=[],
-                        counts={},
-                        certificate={},
-                        job_id=job.id,
-                    )
-                )
-                session.flush()
-            session.add(
-                TrainedModel(
-                    id=name,
-                    dataset_version_id="dsv_1",
-                    architecture="mean_colour",
-                    recipe="none",
-                    card=json.loads((folder / "model.json").read_text()),
-                    files=files,
-                    metrics={},
-                    job_id=job.id,
-                )
-            )
-            session.flush()
-            if active:
-                session.merge(ModelAlias(name="active", model_id=name))
+            card = json.loads((folder / "model.json").read_text())
+            add_model(session, card, files, version_id="dsv_1", active=active)
         return files
 
     yield do

@@ -15,7 +15,7 @@ from torch import nn
 
 from reel_networks.gradcam import normalise
 from reel_networks.overlay import heated
-from reel_shared.contracts import ClassAttention, Shortcut, Source
+from reel_shared.contracts import ClassAttention, Shortcut
 from reel_shared.contracts.evaluations import Confusion, ConfusionCell, EvaluatedPicture, Evaluation
 from reel_trainer.attention import Heats, heat_of_rows
 from reel_trainer.cache import Pixels
@@ -198,17 +198,8 @@ def looked(evaluation: Evaluation, gallery: Gallery) -> list[Looked]:
     """Return where each class looks, those with an alarm first."""
     if evaluation.attention is None:
         return []
-    found = []
-    for each in sorted(evaluation.attention.classes, key=lambda one: not one.alarm)[:MOST_MAPS]:
-        mean = gallery.mean(_judged(evaluation, each.label, each.source))
-        found.append(
-            Looked(
-                each,
-                gallery.draw(mean, side=LARGE),
-                gallery.draw(_under_heat(mean, np.array(each.heat, dtype=np.float32)), side=LARGE),
-            )
-        )
-    return found
+    found = sorted(evaluation.attention.classes, key=lambda one: not one.alarm)[:MOST_MAPS]
+    return [Looked(each, *_mean_under(evaluation, gallery, each, each.heat)) for each in found]
 
 
 @dataclass(frozen=True)
@@ -224,26 +215,23 @@ def always(evaluation: Evaluation, gallery: Gallery) -> list[Always]:
     """Return what is always the same, by class, those with an alarm first."""
     if evaluation.attention is None:
         return []
-    found = []
-    for each in sorted(evaluation.attention.shortcuts, key=lambda one: not one.alarm)[:MOST_MAPS]:
-        mean = gallery.mean(_judged(evaluation, each.label, each.source))
-        found.append(
-            Always(
-                each,
-                gallery.draw(mean, side=LARGE),
-                gallery.draw(_under_heat(mean, np.array(each.where, dtype=np.float32)), side=LARGE),
-            )
-        )
-    return found
+    found = sorted(evaluation.attention.shortcuts, key=lambda one: not one.alarm)[:MOST_MAPS]
+    return [Always(each, *_mean_under(evaluation, gallery, each, each.where)) for each in found]
 
 
-def _judged(evaluation: Evaluation, label: str, source: Source) -> list[str]:
-    """Return the ids of a class's validation pictures of one source."""
-    return [
-        picture.id
-        for picture in evaluation.pictures
-        if not picture.probe and (picture.label, picture.source) == (label, source)
-    ]
+def _mean_under(
+    evaluation: Evaluation, gallery: Gallery, of: ClassAttention | Shortcut, cells: list[list[float]]
+) -> tuple[str, str]:
+    """Return the mean of a class's validation pictures of one source, and the same under a map of cells."""
+    mean = gallery.mean(
+        [
+            picture.id
+            for picture in evaluation.pictures
+            if not picture.probe and (picture.label, picture.source) == (of.label, of.source)
+        ]
+    )
+    under = _under_heat(mean, np.array(cells, dtype=np.float32))
+    return gallery.draw(mean, side=LARGE), gallery.draw(under, side=LARGE)
 
 
 def _under_heat(square: Pixels, heat: Heats) -> npt.NDArray[np.float64]:
