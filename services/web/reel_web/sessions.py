@@ -1,29 +1,18 @@
-"""Owns who looks at a page: an API key at sign-in, afterwards a signed cookie that names the key.
+"""Owns who may look at a page: dependencies over the session cookie of `reel_shared.web.sessions`.
 
-Called by the pages that are not for everyone. The cookie holds no secret; a revoked key ends its sessions.
+Called by the pages; those that are not for everyone ask for a `Viewer`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Request
-from itsdangerous import BadData, URLSafeTimedSerializer
 from starlette.responses import Response
 
-from reel_shared.db.engine import reading
-from reel_shared.db.models import ApiKey, utcnow
 from reel_shared.errors import Forbidden, Unauthorized
 from reel_shared.security import Principal, recognise
-from reel_shared.settings import settings
-
-COOKIE = "reel_session"
-LIFETIME_SECONDS = 12 * 3600
-
-
-def is_on() -> bool:
-    """Whether sign-in works here: cookies need a secret to be signed with."""
-    return bool(settings().web.secret.get_secret_value())
+from reel_shared.web import sessions
 
 
 def begin(response: Response, request: Request, token: str) -> None:
@@ -31,58 +20,31 @@ def begin(response: Response, request: Request, token: str) -> None:
     principal = recognise(token)
     if not principal.may("read", "submit"):
         raise Forbidden("This key may neither read nor submit; sign in with one that may.")
-    response.set_cookie(
-        COOKIE,
-        str(_signer().dumps(principal.id)),
-        max_age=LIFETIME_SECONDS,
-        httponly=True,
-        samesite="lax",
-        secure=request.url.scheme == "https",
-    )
-
-
-def end(response: Response) -> None:
-    response.delete_cookie(COOKIE, httponly=True, samesite="lax")
-
-
-def same_site(request: Request) -> None:
-    """Refuse a form that another site's page sent. Raises errors.Forbidden."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-        raise Forbidden("This form was sent by another site; open the page here and try again.")
-
-
-def signed_in(request: Request) -> Principal | None:
-    """Return whom the cookie names, if its signature, its age and its key still hold."""
-    if not is_on() or COOKIE not in request.cookies:
-        return None
-    try:
-        key_id: Any = _signer().loads(request.cookies[COOKIE], max_age=LIFETIME_SECONDS)
-    except BadData:
-        return None
-    with reading() as session:
-        key = session.get(ApiKey, str(key_id))
-        if key is None or key.revoked_at is not None or (key.expires_at and key.expires_at <= utcnow()):
-            return None
-        return Principal(key.id, frozenset(key.scopes))
+    sessions.begin(response, request, principal)
 
 
 def _viewer(request: Request) -> Principal:
-    principal = signed_in(request)
+    principal = sessions.signed_in(request)
     if principal is None or not principal.may("read", "submit"):
         raise Unauthorized("Sign in with an API key to see this page.")
     request.state.principal = principal
     return principal
 
 
+def _reader(request: Request) -> Principal:
+    principal = _viewer(request)
+    if not principal.may("read"):
+        raise Forbidden("This page needs an API key with the scope 'read'.")
+    return principal
+
+
 def _visitor(request: Request) -> None:
-    request.state.principal = signed_in(request)
+    request.state.principal = sessions.signed_in(request)
 
 
 Viewer = Annotated[Principal, Depends(_viewer)]
 """Signed in; sees all jobs with the scope `read`, otherwise the key's own."""
+Reader = Annotated[Principal, Depends(_reader)]
+"""Signed in with the scope `read`: for pages that show what belongs to nobody in particular."""
 Greeted = Depends(_visitor)
 """For pages open to everyone: notes who is signed in."""
-
-
-def _signer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(settings().web.secret.get_secret_value(), salt="reel-session")

@@ -26,8 +26,8 @@ from reel_shared.db.engine import transaction
 from reel_shared.db.models import DatasetVersion, ModelAlias, TrainedModel, utcnow
 from reel_shared.errors import BadPicture, StorageUnavailable
 from reel_shared.security import create_key, revoke_key
+from reel_shared.web import sessions
 from reel_shared.web.app import create_app
-from reel_web import sessions
 from reel_web.pages import router
 
 ROOT = Path(reel_web.__file__).parent

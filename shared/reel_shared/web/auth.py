@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from reel_shared.errors import Forbidden, Unauthorized
 from reel_shared.security import DEMO, Principal, Scope, recognise, remembered
 from reel_shared.settings import settings
+from reel_shared.web import sessions
 
 _bearer = HTTPBearer(
     scheme_name="ApiKey", description="`Authorization: Bearer reel_<prefix>_<secret>`", auto_error=False
@@ -26,15 +27,15 @@ def require(*scopes: Scope) -> Callable[..., Awaitable[Principal]]:
     Where ``demo`` is among them and the public demo is on, a request without a key comes in as ``DEMO``.
 
     Raises (on a request):
-        Unauthorized: no key, or not a valid one.
+        Unauthorized: neither a key nor the cookie of somebody signed in, or not a valid one.
         Forbidden: a key without these scopes, or a page of another site that uses a visitor's browser.
     """
 
     async def principal(request: Request, credentials: _Credentials) -> Principal:
-        if credentials is None:
-            found = _anonymous(request, demo="demo" in scopes)
-        else:
+        if credentials is not None:
             found = await _keyholder(credentials.credentials)
+        else:
+            found = await _browser(request, scopes) or _anonymous(request, demo="demo" in scopes)
         if not found.may(*scopes):
             raise Forbidden(f"The API key needs the scope {' or '.join(repr(scope) for scope in scopes)}.")
         structlog.contextvars.bind_contextvars(principal=found.id)
@@ -47,6 +48,17 @@ async def _keyholder(token: str) -> Principal:
     # A remembered key costs no change of thread: the synchronous prediction is too quick for one.
     known = remembered.get(token)
     return known if known is not None else await run_in_threadpool(recognise, token)
+
+
+async def _browser(request: Request, scopes: tuple[Scope, ...]) -> Principal | None:
+    """Return who is signed in; None when nobody is, or when a visitor may do what their key may not."""
+    if "authorization" in request.headers or sessions.COOKIE not in request.cookies:
+        return None
+    found = await run_in_threadpool(sessions.signed_in, request)
+    if found is None or (not found.may(*scopes) and "demo" in scopes and settings().web.public_demo):
+        return None
+    sessions.same_site(request)
+    return found
 
 
 def _anonymous(request: Request, *, demo: bool) -> Principal:

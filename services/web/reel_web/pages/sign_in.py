@@ -7,9 +7,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from reel_shared.errors import Forbidden, Unauthorized
-from reel_web import sessions
+from reel_shared.web import sessions
 from reel_web.rendering import PageRoute, page
-from reel_web.sessions import Greeted
+from reel_web.sessions import Greeted, begin
 
 router = APIRouter(route_class=PageRoute, dependencies=[Greeted])
 HOME = "/jobs"
@@ -31,7 +31,7 @@ async def sign_in(request: Request) -> Response:
     wanted, token = str(form.get("next", HOME)), str(form.get("key", "")).strip()
     response = RedirectResponse(_local(wanted), 303)
     try:
-        await run_in_threadpool(sessions.begin, response, request, token)
+        await run_in_threadpool(begin, response, request, token)
     except (Unauthorized, Forbidden) as error:
         return _form(request, wanted, refusal=error.detail, status=error.status)
     return response
