@@ -59,7 +59,8 @@ class Bucket:
         self.name = s3.bucket
         self._client = connect(s3, s3.endpoint)
         self._hasty = connect(s3, s3.endpoint, seconds=2.0)
-        self._public = connect(s3, s3.public_endpoint or s3.endpoint)
+        public = s3.model_copy(update={"secure": s3.public_secure}) if s3.public_secure is not None else s3
+        self._public = connect(public, s3.public_endpoint or s3.endpoint)
 
     def put(self, key: str, source: BinaryIO, size: int, media_type: str, sha256: str) -> None:
         """Send an object, in parts of 16 MiB; it appears when the last part has arrived."""

@@ -80,6 +80,34 @@ def create_key(
     return key, f"reel_{prefix}_{secret}"
 
 
+def adopt_key(session: Session, token: str, name: str, scopes: Iterable[Scope]) -> bool:
+    """Add a key whose token was made elsewhere, unless it is known already; returns whether it was added.
+
+    Raises:
+        Unprocessable: it does not look like a token, or its prefix is another key's.
+    """
+    parts = _TOKEN.fullmatch(token)
+    if parts is None:
+        raise Unprocessable("A key is reel_, 12 hex digits, _, and 43 letters, digits, - or _.")
+    prefix, secret = parts.groups()
+    known = session.scalar(sa.select(ApiKey).where(ApiKey.prefix == prefix))
+    if known is not None and not hmac.compare_digest(_digest(secret), known.secret_sha256):
+        raise Unprocessable(f"Another key begins with reel_{prefix}; make a new one.")
+    if known is not None:
+        return False
+    wanted = set(scopes)
+    session.add(
+        ApiKey(
+            id=new_id("key"),
+            name=name[:100],
+            prefix=prefix,
+            secret_sha256=_digest(secret),
+            scopes=[scope for scope in SCOPES if scope in wanted],
+        )
+    )
+    return True
+
+
 def authenticate(session: Session, token: str) -> Principal:
     """Return whom the token names, from the database.
 

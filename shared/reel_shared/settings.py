@@ -1,6 +1,7 @@
 """Every setting, one class per concern; the only reader of the environment (``REEL_*``).
 
-Nested by double underscores: ``REEL_DATABASE__URL``, ``REEL_S3__ENDPOINT``. Services call ``settings()``.
+Nested by double underscores: ``REEL_DATABASE__URL``, ``REEL_S3__ENDPOINT``. What the environment does not name may be
+a file of that name in ``/run/secrets``, where containers find their secrets. Services call ``settings()``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+SECRETS = Path("/run/secrets")
 
 
 class Database(BaseModel):
@@ -36,6 +44,9 @@ class S3(BaseModel):
     bucket: str = "reelsight"
     region: str = "us-east-1"
     secure: bool = False
+    public_secure: bool | None = Field(
+        default=None, description="whether browsers reach it by https; as `REEL_S3__SECURE` unless said"
+    )
     url_lifetime_seconds: int = 3600
     patience_seconds: float = Field(default=60.0, description="how long a job waits for storage that is away")
 
@@ -81,6 +92,10 @@ class Web(BaseModel):
     public_demo: bool = Field(default=True, description="the demo page answers without an API key")
     secret: SecretStr = Field(
         default=SecretStr(""), description="signs sign-in cookies; empty: sign-in is off"
+    )
+    first_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="an API key with every scope that a deployment's setup makes known; empty: none",
     )
     idempotency_hours: float = 24.0
 
@@ -190,7 +205,11 @@ class Gates(BaseModel):
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="REEL_", env_nested_delimiter="__", extra="ignore", frozen=True
+        env_prefix="REEL_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+        secrets_dir=SECRETS,
     )
 
     data_dir: Path = Field(
@@ -213,6 +232,18 @@ class Settings(BaseSettings):
     inference: Inference = Inference()
     explainer: Explainer = Explainer()
     gates: Gates = Gates()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        files = NestedSecretsSettingsSource(file_secret_settings, secrets_dir_missing="ok")
+        return init_settings, env_settings, files
 
 
 @cache

@@ -52,7 +52,8 @@ def wants_json(request: Request) -> bool:
 def policy() -> str:
     """The content security policy: own files only, and pictures from the object storage."""
     s3 = settings().s3
-    storage = f"{'https' if s3.secure else 'http'}://{s3.public_endpoint or s3.endpoint}"
+    secure = s3.secure if s3.public_secure is None else s3.public_secure
+    storage = f"{'https' if secure else 'http'}://{s3.public_endpoint or s3.endpoint}"
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "
         f"img-src 'self' blob: {storage}; base-uri 'none'; frame-ancestors 'none'"
