@@ -19,7 +19,7 @@ from reel_shared import errors
 from reel_shared.client import PATHS, Client
 from reel_shared.contracts import KINDS, PART_KINDS, Kind, QualityChecks
 from reel_shared.settings import Settings
-from reel_web.pages import jobs, sign_in, try_it
+from reel_web.pages import PARTS
 from reelsight.platform.server import app
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,7 +96,7 @@ def test_every_endpoint_is_documented_and_no_other() -> None:
 
 
 def test_every_page_for_people_is_named() -> None:
-    paths = {route.path for page in (try_it, jobs, sign_in) for route in page.router.routes}  # type: ignore[attr-defined]
+    paths = {route.path for page in PARTS for route in page.router.routes}  # type: ignore[attr-defined]
     named = set(SPAN.findall(section("## Endpoints")))
     assert len(paths) >= 5
     assert paths <= named

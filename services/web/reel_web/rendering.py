@@ -26,14 +26,24 @@ from reel_shared.settings import settings
 STATIC = files("reel_web") / "static"
 
 
-def page(request: Request, template: str, data: Mapping[str, Any], *, status: int = 200) -> Response:
-    """Answer with `template` filled from `data`, or with `data` itself where JSON was asked for."""
+def page(
+    request: Request,
+    template: str,
+    data: Mapping[str, Any],
+    *,
+    status: int = 200,
+    drawn: Mapping[str, Any] | None = None,
+) -> Response:
+    """Answer with `template` filled from `data`, or with `data` itself where JSON was asked for.
+
+    `drawn` is for the template alone: drawings of what `data` holds as figures.
+    """
     if wants_json(request):
         return JSONResponse(data, status, headers={"Cache-Control": "private, no-cache"})
     html = (
         _templates()
         .get_template(template)
-        .render(**data, path=request.url.path, signed_in=_is_signed_in(request))
+        .render(**data, **(drawn or {}), path=request.url.path, signed_in=_is_signed_in(request))
     )
     headers = {
         "Content-Security-Policy": policy(),
@@ -106,7 +116,13 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        people=people, moment=moment, duration=duration, bytes=byte_size, pretty=pretty, percent=percent
+        people=people,
+        moment=moment,
+        duration=duration,
+        bytes=byte_size,
+        pretty=pretty,
+        percent=percent,
+        zip=zip,
     )
     made.globals["static"] = static_url
     return made

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from reel_web.pages import jobs, sign_in, static, try_it
+from reel_web.pages import jobs, sign_in, static, trainings, try_it
 
+PARTS = (
+    try_it,
+    trainings,
+    jobs,
+    sign_in,
+)
 router = APIRouter(include_in_schema=False)
-for part in (try_it, jobs, sign_in, static):
+for part in (*PARTS, static):
     router.include_router(part.router)

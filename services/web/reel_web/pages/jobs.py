@@ -11,14 +11,15 @@ from starlette.responses import Response
 
 from reel_shared.contracts import QUEUES
 from reel_shared.db.engine import reading
-from reel_shared.db.models import Job, JobEvent, utcnow
+from reel_shared.db.models import Job, JobEvent
 from reel_shared.errors import NotFound, Unprocessable
 from reel_shared.jobs import TERMINAL, State
 from reel_shared.security import Principal
-from reel_shared.web.envelope import envelope, progress, timestamp
+from reel_shared.web.envelope import envelope
 from reel_shared.web.pagination import listing
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Viewer
+from reel_web.summaries import summary
 from reel_web.timeline import stored_files, timeline_entry
 
 router = APIRouter(route_class=PageRoute)
@@ -101,30 +102,3 @@ def queue_counts(session: Session, viewer: Principal) -> list[dict[str, Any]]:
         }
         for name in QUEUES
     ]
-
-
-def summary(job: Job) -> dict[str, Any]:
-    """A job in one row of a list."""
-    until = job.finished_at or utcnow()
-    return {
-        "id": job.id,
-        "kind": job.kind,
-        "queue": job.queue,
-        "part": job.part,
-        "state": job.state,
-        "attempt": job.attempt,
-        "progress": progress(job),
-        "subject": _subject(job.request),
-        "detail": (job.error or {}).get("detail", ""),
-        "created_at": timestamp(job.created_at),
-        "seconds": (until - job.started_at).total_seconds() if job.started_at else None,
-        "ended": job.state in TERMINAL,
-    }
-
-
-def _subject(request: dict[str, Any]) -> str:
-    """What the job is about, in a few words: the first of these fields that its request has."""
-    for name in ("title", "label", "query", "recipe", "dataset_version_id", "dataset", "model"):
-        if request.get(name):
-            return str(request[name])
-    return ""

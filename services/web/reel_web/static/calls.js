@@ -13,7 +13,8 @@ async function call(path, signal, options = {}) {
   }
   const body = await answer.json().catch(() => ({}));
   if (answer.ok) return body;
-  throw Object.assign(new Error(body.detail || `The server answered ${answer.status}. Try again in a moment.`), { title: body.title });
+  const words = body.detail || `The server answered ${answer.status}. Try again in a moment.`;
+  throw Object.assign(new Error(words), { title: body.title, gates: body.gates, status: answer.status });
 }
 
 function post(path, body, signal) {

@@ -12,7 +12,7 @@ function localTimes(root) {
 }
 
 async function refresh() {
-  const busy = document.hidden || live().contains(document.activeElement) || String(getSelection());
+  const busy = document.hidden || live().contains(document.activeElement) || live().querySelector(":checked") || String(getSelection());
   if (!busy) {
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
