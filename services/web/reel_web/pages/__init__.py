@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from reel_web.pages import jobs, sign_in, static, trainings, try_it
+from reel_web.pages import jobs, models, sign_in, static, trainings, try_it
 
 PARTS = (
     try_it,
     trainings,
+    models,
     jobs,
     sign_in,
 )
