@@ -34,7 +34,7 @@ lint: dev-ready ## style, types, import rules, templates, the lock file
 	env -u UV_DEFAULT_INDEX -u UV_INDEX_URL .uv/uv lock --check
 
 bench: bench-ready ## run every benchmark (over an hour; installs the serving peers); their figures go to the terminal
-	@for name in frames hashing augment subjects training inference serving jobs explaining; do \
+	@for name in frames hashing augment subjects training inference serving jobs pages explaining; do \
 		echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 	@echo "== memory"; $(BIN)/python benchmarks/memory.py --minutes 10 --pictures 5000
 

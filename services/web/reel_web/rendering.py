@@ -122,6 +122,7 @@ def _templates() -> Environment:
         bytes=byte_size,
         pretty=pretty,
         percent=percent,
+        thousands=thousands,
         zip=zip,
     )
     made.globals["static"] = static_url
@@ -141,6 +142,11 @@ def people(label: str) -> str:
 
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
+
+
+def thousands(count: int) -> str:
+    """Write a count with a narrow space between its thousands: 12 345."""
+    return f"{count:,}".replace(",", "\u202f")
 
 
 def moment(iso: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from reel_web.pages import jobs, models, sign_in, static, trainings, try_it
+from reel_web.pages import datasets, jobs, models, pictures, sign_in, static, trainings, try_it
 
 PARTS = (
     try_it,
+    datasets,
+    pictures,
     trainings,
     models,
     jobs,
