@@ -9,6 +9,7 @@ locked() { sed -n "/^name = \"$1\"\$/{n;s/^version = \"\(.*\)\"\$/\1/p}" uv.lock
 
 set -- --frozen --no-dev --package "reel-$SERVICE" "$@"
 if [ -n "${TORCH_INDEX:-}" ]; then
+    set -- "$@" --inexact # else the second step would take torch away again
     for package in torch torchvision triton $(sed -n 's/^name = "\(nvidia-.*\)"$/\1/p; s/^name = "\(cuda-.*\)"$/\1/p' uv.lock); do
         set -- "$@" --no-install-package "$package"
     done
