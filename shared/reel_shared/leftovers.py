@@ -42,12 +42,26 @@ def delete_unneeded(session: Session, keys: Iterable[str]) -> None:
         sa.event.listen(session, "after_commit", lambda _session: _delete(found), once=True)
 
 
+def delete_folder(session: Session, prefix: str) -> None:
+    """Delete what lies under a prefix that is one job's own, when the transaction is committed."""
+    sa.event.listen(session, "after_commit", lambda _session: _delete_below(prefix), once=True)
+
+
 def drop_report(session: Session, model: TrainedModel) -> None:
     """Delete a model's report once the transaction is committed: it shows pictures. Its figures stay."""
     left = dict(model.files)
     if (report := left.pop(REPORT_HTML, None)) is not None:
         model.files = left
         delete_unneeded(session, [report["key"]])
+
+
+def _delete_below(prefix: str) -> None:
+    try:
+        keys = [found.key for found in storage().list(prefix)]
+    except ReelError as error:
+        log.error("files.left", prefix=prefix, reason=str(error))
+        return
+    _delete(keys)
 
 
 def _delete(keys: list[str]) -> None:

@@ -156,6 +156,11 @@ def test_an_attempt_goes_on_where_a_killed_child_ended(client, submitted, epochs
     assert 1 <= held <= len(epochs_told(submitted)) < 15
     monkeypatch.setattr(checkpointing, "keep", keep)
     again = client.post(f"/v1/trainings/{submitted}/resume", json={}).json()["id"]
+    # as of a worker that died between storing a checkpoint and pointing to it
+    for job_id in (submitted, again):
+        reel.storage.put_bytes(
+            f"{checkpointing.PREFIX}/{job_id}", job_id.encode(), "application/json", ".json"
+        )
     job = run(again)
     assert job.state == "succeeded", job.error
     assert [row["epoch"] for row in job.result["epochs"]] == list(range(1, 16))

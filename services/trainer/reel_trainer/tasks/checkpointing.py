@@ -17,7 +17,7 @@ from reel_shared import jobs
 from reel_shared.contracts import StoredFile, TrainingCheckpoint
 from reel_shared.db.engine import reading, transact
 from reel_shared.db.models import TrainingState, utcnow
-from reel_shared.leftovers import delete_unneeded
+from reel_shared.leftovers import delete_folder, delete_unneeded
 from reel_shared.runner import Context
 from reel_shared.storage import storage
 from reel_trainer import catalogue
@@ -55,11 +55,14 @@ def keep(context: Context, data: dict[str, Any]) -> None:
 
 
 def forget(session: Session, job_id: str) -> None:
-    """Drop a training's checkpoint, and its files once the transaction is committed."""
+    """Drop a training's checkpoint, and once the transaction is committed all files in the training's folder.
+
+    A worker that was killed between storing files and pointing to them has left some that no row names.
+    """
     row = session.get(TrainingState, job_id)
     if row is not None:
-        delete_unneeded(session, _keys(row))
         session.delete(row)
+    delete_folder(session, f"{PREFIX}/{job_id}/")
 
 
 def attentive_to_stop(context: Context) -> Callable[[], signal.Signals | None]:
