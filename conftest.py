@@ -9,4 +9,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# Most tests want the same bits twice, which only a CPU gives; `make test-gpu` runs those that need a GPU.
+if "REEL_TEST_GPU" not in os.environ:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 pytest_plugins = ["reel_shared.testing.servers", "reel_shared.testing.stack"]

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from fastai.callback.core import Callback
+from fastai.callback.fp16 import MixedPrecision  # noqa: F401 - gives Learner its to_fp16
 from fastai.data.transforms import Normalize
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
@@ -100,6 +101,8 @@ def main() -> None:
             train_bn=stage.train_bn,
             cbs=Lines(stage.name),
         )
+        if recipe.precision == "fp16":
+            learner.to_fp16()
         train = learner.freeze if stage.frozen else learner.unfreeze
         train()
         rate = slice(*stage.lr_max) if isinstance(stage.lr_max, tuple) else stage.lr_max

@@ -44,6 +44,12 @@ class FusedAdam(Optimizer):  # type: ignore[misc]
             for (step, decays), members in alike.items():
                 self._move(members, step, decays, hyper)
 
+    def zero_grad(self) -> None:
+        """Drop all gradients: the next ones are then written, not added to zeros."""
+        for parameters in self.param_lists:
+            for parameter in parameters:
+                parameter.grad = None
+
     def _count(self, parameter: torch.Tensor) -> tuple[int, bool]:
         """Return which step this is for a parameter, from 1, and whether weight decay is for it."""
         state = self.state[parameter]

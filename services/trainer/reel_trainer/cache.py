@@ -100,7 +100,7 @@ def build_cache(
 
 def _decoded(rows: Sequence[ManifestImage], folder: Path, *, side: int, roomy: bool) -> Iterator[Pixels]:
     """Yield pictures in order, decoded by threads that run at most a few pictures ahead."""
-    workers = min(8, usable_cores())
+    workers = min(16, usable_cores())
     waiting: deque[Future[Pixels]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         try:

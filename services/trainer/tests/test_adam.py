@@ -16,7 +16,7 @@ ROUNDING = {torch.float64: 1e-12, torch.float32: 2e-6}
 class Trained:
     """Three groups with a frozen one for some steps, norms and biases without decay, rate and momentum move."""
 
-    def __init__(self, kind, dtype=torch.float64) -> None:
+    def __init__(self, kind, dtype=torch.float64, device="cpu") -> None:
         torch.manual_seed(2)
         self.model = nn.Sequential(
             nn.Conv2d(3, 8, 3, bias=False),
@@ -24,11 +24,11 @@ class Trained:
             nn.Conv2d(8, 8, 3, groups=8),
             nn.Flatten(),
             nn.Linear(128, 3),
-        ).to(dtype, memory_format=torch.channels_last)
-        self.kind, self.dtype, self.done = kind, dtype, 0
+        ).to(device, dtype, memory_format=torch.channels_last)
+        self.kind, self.dtype, self.device, self.done = kind, dtype, device, 0
         first, norm, second, _, last = self.model
         self.groups = [list(first.parameters()) + list(norm.parameters()), list(second.parameters())]
-        unused = nn.Parameter(torch.ones(5, dtype=dtype))
+        unused = nn.Parameter(torch.ones(5, dtype=dtype, device=device))
         self.groups.append([*last.parameters(), unused])
         self.opt = self.optimizer()
 
@@ -47,8 +47,9 @@ class Trained:
                 self.model.zero_grad(set_to_none=True)
             self.opt.set_hypers(lr=slice(1e-4 * (1 + number), 1e-2 * (1 + number)), mom=0.95 - 0.005 * number)
             x = torch.randn(4, 3, 8, 8, dtype=self.dtype, generator=torch.Generator().manual_seed(number))
+            wanted = torch.tensor([0, 1, 2, 0], device=self.device)
             for _ in range(1 + number % 2):  # every other update is of two parts
-                nn.functional.cross_entropy(self.model(x), torch.tensor([0, 1, 2, 0])).backward()
+                nn.functional.cross_entropy(self.model(x.to(self.device)), wanted).backward()
             weight = self.model[0].weight
             if weight.grad is not None and number % 3 == 0:
                 weight.grad = weight.grad.contiguous()  # another memory format than the weight's
@@ -70,9 +71,13 @@ class Trained:
                     assert (state[name] - wanted[name]).abs().max() <= tolerance * wanted[name].abs().max()
 
 
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", ROUNDING)
-def test_it_moves_weights_as_fastais_does(dtype) -> None:
-    ours, theirs, start = Trained(FusedAdam, dtype), Trained(Adam, dtype), Trained(Adam, dtype)
+def test_it_moves_weights_as_fastais_does(dtype, device) -> None:
+    ours, theirs, start = (Trained(kind, dtype, device) for kind in (FusedAdam, Adam, Adam))
     assert ours.opt.hypers == theirs.opt.hypers
     for opt in (ours, theirs):
         opt.train(STEPS)
