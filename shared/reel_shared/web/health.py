@@ -59,14 +59,9 @@ def health_router(checks: Sequence[Check]) -> APIRouter:
 
     @router.get("/readyz", response_model=dict[str, Any])
     async def readyz() -> Response:
-        found: dict[str, dict[str, Any]] = {}
-        # A pool of their own: checks that hang must not take the threads that endpoints run in.
-        threads = CapacityLimiter(len(everything))
-        async with anyio.create_task_group() as group:
-            for check in everything:
-                group.start_soon(_run, check, found, threads)
+        found = await look(everything)
         ready = all(part["ok"] for part in found.values())
-        content = {"status": "ready" if ready else "unready", "checks": dict(sorted(found.items()))}
+        content = {"status": "ready" if ready else "unready", "checks": found}
         return JSONResponse(content, status_code=200 if ready else 503)
 
     @router.get("/metrics", include_in_schema=False)
@@ -74,6 +69,17 @@ def health_router(checks: Sequence[Check]) -> APIRouter:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+async def look(checks: Sequence[Check] = PLATFORM) -> dict[str, dict[str, Any]]:
+    """Run every check at once; return, by name, whether it answers (``ok``), in how many ``seconds``, and why not."""
+    found: dict[str, dict[str, Any]] = {}
+    # A pool of their own: checks that hang must not take the threads that endpoints run in.
+    threads = CapacityLimiter(len(checks))
+    async with anyio.create_task_group() as group:
+        for check in checks:
+            group.start_soon(_run, check, found, threads)
+    return dict(sorted(found.items()))
 
 
 async def _run(check: Check, found: dict[str, dict[str, Any]], threads: CapacityLimiter) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from reel_web.pages import datasets, jobs, models, pictures, sign_in, static, trainings, try_it
+from reel_web.pages import datasets, jobs, models, pictures, settings, sign_in, static, trainings, try_it
 
 PARTS = (
     try_it,
@@ -13,6 +13,7 @@ PARTS = (
     trainings,
     models,
     jobs,
+    settings,
     sign_in,
 )
 router = APIRouter(include_in_schema=False)

@@ -1,0 +1,148 @@
+"""`/settings`: API keys, how each part does, and how long what is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Request
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from reel_shared.contracts import QUEUES
+from reel_shared.db.engine import reading
+from reel_shared.db.models import ApiKey, Job, Lock, utcnow
+from reel_shared.jobs import State
+from reel_shared.security import SCOPES, Principal
+from reel_shared.settings import settings
+from reel_shared.web.envelope import timestamp
+from reel_shared.web.health import look
+from reel_web.rendering import PageRoute, page
+from reel_web.sessions import Viewer
+
+router = APIRouter(route_class=PageRoute)
+KEY_ROWS = 200
+SCOPE_WORDS = {
+    "read": "see everything",
+    "submit": "submit jobs, change pictures, promote models",
+    "admin": "everything, keys included",
+    "demo": "only what visitors of the demo page may do",
+}
+WORKING = (State.RUNNING, State.CANCELING)
+
+
+@router.get("/settings")
+@router.get("/settings.json")
+async def show_settings(request: Request, viewer: Viewer) -> Response:
+    """Keys for whoever administers, health and retention for everybody who is signed in."""
+    health = await look()
+    # Of a database that is away the page says so, and nothing else could be read from it.
+    known = health["database"]["ok"]
+    facts = await run_in_threadpool(_facts, viewer) if known else {"keys": None, "queues": [], "reaper": None}
+    data = {
+        **facts,
+        "admin": viewer.may("admin"),
+        "me": viewer.id,
+        "scopes": [{"name": name, "words": SCOPE_WORDS[name]} for name in SCOPES],
+        "health": health,
+        "retention": _retention(),
+    }
+    return await run_in_threadpool(page, request, "settings.html", data)
+
+
+def _facts(viewer: Principal) -> dict[str, Any]:
+    with reading() as session:
+        return {
+            "keys": _keys(session) if viewer.may("admin") else None,
+            "queues": _queues(session),
+            "reaper": _reaper(session),
+        }
+
+
+def _keys(session: Session) -> list[dict[str, Any]]:
+    query = (
+        sa.select(ApiKey).order_by(ApiKey.revoked_at.is_not(None), ApiKey.created_at.desc()).limit(KEY_ROWS)
+    )
+    now = utcnow()
+    return [
+        {
+            "id": key.id,
+            "name": key.name,
+            "prefix": f"reel_{key.prefix}_…",
+            "scopes": key.scopes,
+            "created_at": timestamp(key.created_at),
+            "expires_at": timestamp(key.expires_at),
+            "revoked_at": timestamp(key.revoked_at),
+            "state": "revoked"
+            if key.revoked_at
+            else "expired"
+            if key.expires_at and key.expires_at <= now
+            else "valid",
+        }
+        for key in session.scalars(query)
+    ]
+
+
+def _queues(session: Session) -> list[dict[str, Any]]:
+    """Return, for each queue, what waits and for how long, what runs and where, and when a job last ended."""
+    now = utcnow()
+    live = {
+        (row.queue, row.state): row
+        for row in session.execute(
+            sa.select(
+                Job.queue,
+                Job.state,
+                sa.func.count().label("jobs"),
+                sa.func.min(sa.func.coalesce(Job.not_before, Job.created_at)).label("since"),
+            )
+            .where(Job.state.in_((State.QUEUED, *WORKING)))
+            .group_by(Job.queue, Job.state)
+        )
+    }
+    found = []
+    for queue in QUEUES:
+        waiting = live.get((queue, State.QUEUED))
+        last = session.scalar(
+            sa.select(Job.finished_at)
+            .where(Job.queue == queue, Job.state == State.SUCCEEDED)
+            .order_by(Job.created_at.desc())
+            .limit(1)
+        )
+        found.append(
+            {
+                "name": queue,
+                "waiting": waiting.jobs if waiting else 0,
+                "waiting_seconds": max(0.0, (now - waiting.since).total_seconds()) if waiting else None,
+                "running": sum(live[queue, state].jobs for state in WORKING if (queue, state) in live),
+                "last_success": timestamp(last),
+            }
+        )
+    return found
+
+
+def _reaper(session: Session) -> dict[str, Any]:
+    """Say whether somebody watches leases: the leader's lock is renewed every few seconds."""
+    lock = session.get(Lock, "reaper")
+    return {"ok": lock is not None and lock.until > utcnow()}
+
+
+def _retention() -> list[dict[str, str]]:
+    web, s3, inference = settings().web, settings().s3, settings().inference
+    return [
+        {
+            "what": "Links to files",
+            "kept": f"{s3.url_lifetime_seconds // 60} minutes",
+            "setting": "REEL_S3__URL_LIFETIME_SECONDS",
+        },
+        {
+            "what": "Answers remembered for an Idempotency-Key",
+            "kept": f"{web.idempotency_hours:g} hours",
+            "setting": "REEL_WEB__IDEMPOTENCY_HOURS",
+        },
+        {
+            "what": "Answers of a model remembered by picture",
+            "kept": f"{inference.cache_seconds // 60} minutes",
+            "setting": "REEL_INFERENCE__CACHE_SECONDS",
+        },
+    ]
