@@ -14,15 +14,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from reel_shared import contracts
-from reel_shared.db.models import Job, JobEvent, OutboxMessage, utcnow
+from reel_shared import job_statements as statements
+from reel_shared.db.models import Job, OutboxMessage, utcnow
 from reel_shared.errors import AttemptsExhausted, Conflict, JobTimeout, LeaseLost, NotFound, ReelError
 from reel_shared.ids import new_id
+from reel_shared.job_statements import run
 from reel_shared.pipelines import follow_ups
 from reel_shared.settings import settings
 
@@ -38,10 +40,18 @@ class State(StrEnum):
 
 TERMINAL = frozenset(map(State, contracts.TERMINAL))
 SUBMITTED = "reel_submitted"
-"""Where a session keeps the ids of the jobs submitted in it; they are sent once it has committed."""
+"""Where a session keeps the messages of the jobs submitted in it; they are sent once it has committed."""
 EXPIRE_BATCH = 500
 """How many jobs one call of ``expire`` handles, so that its transaction stays short."""
 LIVE = frozenset({State.RUNNING, State.CANCELING})
+
+
+class Message(NamedTuple):
+    """A row of the outbox."""
+
+    job_id: str
+    created_at: datetime
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +108,9 @@ def submit(
     )
     session.add(job)
     session.flush()
-    session.add(OutboxMessage(job_id=job.id, kind=kind.name))
-    session.info.setdefault(SUBMITTED, []).append(job.id)
+    moment = utcnow()
+    run(session, statements.MESSAGE, {"job_id": job.id, "kind": kind.name, "created_at": moment})
+    session.info.setdefault(SUBMITTED, []).append(Message(job.id, moment, kind.name))
     _event(session, job.id, State.QUEUED)
     return job
 
@@ -118,32 +129,21 @@ def claim(session: Session, job_id: str, *, kind: str | None = None) -> Lease | 
         kind: take it only when it is of this kind: what a message says is no proof.
     """
     now, token = utcnow(), new_id("lease")
-    free = sa.or_(Job.lease_until.is_(None), Job.lease_until < now)
-    row = session.execute(
-        sa.update(Job)
-        .where(
-            Job.id == job_id,
-            sa.or_(Job.state == State.QUEUED, sa.and_(Job.state == State.RUNNING, free)),
-            sa.or_(Job.not_before.is_(None), Job.not_before <= now),
-            Job.attempt < Job.max_attempts,
-            Job.kind == kind if kind else sa.true(),
-        )
-        .values(
-            state=State.RUNNING,
-            attempt=Job.attempt + 1,
-            version=Job.version + 1,
-            started_at=sa.func.coalesce(Job.started_at, sa.bindparam("now", now, type_=Job.started_at.type)),
-            not_before=None,
-            lease_token=token,
-            lease_until=_lease_end(now),
-            worker=f"{socket.gethostname()}:{os.getpid()}",
-        )
-        .returning(Job.kind, Job.attempt, Job.max_attempts, Job.request)
-        .execution_options(synchronize_session=False)
-    ).one_or_none()
+    values = {
+        "the_job": job_id,
+        "now": now,
+        "lease_token": token,
+        "lease_until": _lease_end(now),
+        "worker": f"{socket.gethostname()}:{os.getpid()}",
+    }
+    if kind:
+        found = run(session, statements.CLAIM_OF_KIND, values | {"the_kind": kind})
+    else:
+        found = run(session, statements.CLAIM, values)
+    row = found.one_or_none()
     if row is None:
         return None
-    session.execute(sa.delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
+    run(session, statements.FORGET_MESSAGE, {"the_job": job_id})
     _event(session, job_id, State.RUNNING, attempt=row.attempt)
     return Lease(job_id, token, row.kind, row.attempt, row.max_attempts, row.request)
 
@@ -164,19 +164,19 @@ def progress(
     return _update(
         session,
         lease,
+        visible=True,
         lease_until=_lease_end(utcnow()),
         progress_done=done,
         progress_total=total,
         progress_unit=unit,
         progress_message=message[:300],
-        version=Job.version + 1,
     )
 
 
 def metric(session: Session, lease: Lease, data: dict[str, Any], *, type: str = "metric") -> None:
     """Append figures to the job's events: a row, such as one epoch, or those of another type of event."""
-    _update(session, lease, version=Job.version + 1)
-    session.add(JobEvent(job_id=lease.job_id, type=type, data=data))
+    _update(session, lease, visible=True)
+    _tell(session, lease.job_id, type, data)
 
 
 def succeed(session: Session, lease: Lease, outcome: Outcome) -> State:
@@ -184,16 +184,18 @@ def succeed(session: Session, lease: Lease, outcome: Outcome) -> State:
 
     A job whose cancel wish came first ends as canceled and writes no rows.
     """
-    state = _update(session, lease)
-    if state == State.CANCELING:
-        return end_canceled(session, lease)
     if outcome.write is not None:
+        if _update(session, lease) == State.CANCELING:
+            return end_canceled(session, lease)
         outcome.write(session)  # may still correct the result: another job may have stored the same picture
     result = outcome.result.model_dump(mode="json")
-    _end(session, lease.job_id, State.SUCCEEDED, result=result)
-    job = get(session, lease.job_id)
+    fence = {"the_job": lease.job_id, "the_token": lease.token}
+    job = run(session, statements.SUCCEED, fence | _ended(State.SUCCEEDED, result=result)).one_or_none()
+    if job is None:
+        return end_canceled(session, lease)
+    _tell_end(session, lease.job_id, State.SUCCEEDED)
     for kind, request in follow_ups(lease.kind, lease.request, result):
-        submit(session, kind, request, owner=job.owner, labels=job.labels, parent_id=job.id)
+        submit(session, kind, request, owner=job.owner, labels=job.metadata, parent_id=lease.job_id)
     return State.SUCCEEDED
 
 
@@ -223,7 +225,7 @@ def release(session: Session, lease: Lease) -> None:
     if state == State.CANCELING:
         end_canceled(session, lease)
         return
-    _give_back(session, lease.job_id, attempt=Job.attempt - 1)
+    _give_back(session, lease.job_id, attempt=lease.attempt - 1)
     _event(session, lease.job_id, State.RUNNING, released=True)
 
 
@@ -323,15 +325,13 @@ def _lease_end(now: datetime) -> datetime:
     return now + timedelta(seconds=settings().jobs.lease_seconds)
 
 
-def _update(session: Session, lease: Lease, **values: Any) -> State:
+def _update(session: Session, lease: Lease, *, visible: bool = False, **values: Any) -> State:
     """Write under the fencing token; with no values only check it, locking the row."""
-    state = session.execute(
-        sa.update(Job)
-        .where(Job.id == lease.job_id, Job.lease_token == lease.token, Job.state.in_(LIVE))
-        .values(**(values or {"lease_token": lease.token}))
-        .returning(Job.state)
-        .execution_options(synchronize_session=False)
-    ).scalar_one_or_none()
+    fence = {"the_job": lease.job_id, "the_token": lease.token}
+    statement = statements.FENCED_VISIBLE if visible else statements.FENCED
+    if not visible and not values:
+        values = {"lease_token": lease.token}
+    state = run(session, statement, fence | values).scalar_one_or_none()
     if state is None:
         raise LeaseLost(lease.job_id)
     return State(state)
@@ -348,29 +348,24 @@ def _compare_and_set(session: Session, job_id: str, condition: Any, **values: An
     return found is not None
 
 
-def _end(session: Session, job_id: str, state: State, **values: Any) -> None:
-    session.execute(
-        sa.update(Job)
-        .where(Job.id == job_id)
-        .values(
-            state=state,
-            finished_at=utcnow(),
-            lease_token=None,
-            lease_until=None,
-            version=Job.version + 1,
-            **values,
-        )
-        .execution_options(synchronize_session=False)
-    )
-    session.execute(sa.delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
-    _event(session, job_id, state, terminal=True, error=values.get("error"))
+def _end(session: Session, job_id: str, state: State, *, error: dict[str, Any] | None = None) -> None:
+    run(session, statements.CHANGE, {"the_job": job_id} | _ended(state, error=error))
+    run(session, statements.FORGET_MESSAGE, {"the_job": job_id})
+    _tell_end(session, job_id, state, error=error)
+
+
+def _ended(state: State, **values: Any) -> dict[str, Any]:
+    return {"state": state, "finished_at": utcnow(), "lease_token": None, "lease_until": None, **values}
+
+
+def _tell_end(session: Session, job_id: str, state: State, *, error: dict[str, Any] | None = None) -> None:
+    _event(session, job_id, state, terminal=True, error=error)
     cancel_parts(session, job_id)
 
 
 def cancel_parts(session: Session, job_id: str) -> None:
     """Cancel what is left of a job's parts: nobody waits for them any more."""
-    unfinished = sa.and_(Job.parent_id == job_id, Job.part.is_not(None), Job.state.not_in(TERMINAL))
-    for part_id in session.scalars(sa.select(Job.id).where(unfinished)).all():
+    for part_id in run(session, statements.UNFINISHED_PARTS, {"the_job": job_id}).scalars().all():
         with suppress(Conflict):  # it has ended meanwhile
             cancel(session, part_id)
 
@@ -378,16 +373,16 @@ def cancel_parts(session: Session, job_id: str) -> None:
 def _give_back(session: Session, job_id: str, **values: Any) -> None:
     """Leave the job running without a lease, with a message due so that a worker claims it again."""
     # ``sent_at`` anew, because the time it may wait begins now, however long the last attempt took.
-    session.execute(
-        sa.update(Job)
-        .where(Job.id == job_id)
-        .values(lease_token=None, lease_until=None, sent_at=utcnow(), version=Job.version + 1, **values)
-        .execution_options(synchronize_session=False)
-    )
+    left = {"lease_token": None, "lease_until": None, "sent_at": utcnow(), **values}
+    run(session, statements.CHANGE, {"the_job": job_id} | left)
     kind = session.execute(sa.select(Job.kind).where(Job.id == job_id)).scalar_one()
     session.merge(OutboxMessage(job_id=job_id, kind=kind, not_before=values.get("not_before")))
 
 
 def _event(session: Session, job_id: str, state: State, *, terminal: bool = False, **data: Any) -> None:
     payload = {"state": state, **{key: value for key, value in data.items() if value is not None}}
-    session.add(JobEvent(job_id=job_id, type="state", data=payload, terminal=terminal))
+    _tell(session, job_id, "state", payload, terminal=terminal)
+
+
+def _tell(session: Session, job_id: str, type: str, data: dict[str, Any], *, terminal: bool = False) -> None:
+    run(session, statements.TELL, {"job_id": job_id, "type": type, "data": data, "terminal": terminal})

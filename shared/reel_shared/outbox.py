@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, SessionTransaction
 
+from reel_shared import job_statements as statements
 from reel_shared import jobs
 from reel_shared.celery_app import send, waiting_messages
 from reel_shared.contracts import KINDS, QUEUES
@@ -26,17 +27,25 @@ from reel_shared.db.engine import reading, transaction
 from reel_shared.db.models import IdempotencyRecord, Job, Lock, OutboxMessage, utcnow
 from reel_shared.errors import DatabaseUnavailable, Unavailable
 from reel_shared.ids import new_id
+from reel_shared.jobs import Message
 from reel_shared.settings import settings
 from reel_shared.telemetry import WAITING
 
 log = structlog.get_logger(__name__)
 BATCH = 500
 COMMITTED = "reel_committed"
+PARTLY = "reel_partly"
+"""Set in a session of which a savepoint was rolled back."""
 
 
 def _note_commit(session: Session) -> None:
     if not session.in_nested_transaction():
         session.info[COMMITTED] = session.info.pop(jobs.SUBMITTED, [])
+
+
+def _note_rollback(session: Session, ended: SessionTransaction) -> None:
+    if ended.nested:
+        session.info[PARTLY] = True
 
 
 def ring_submitted(session: Session, ended: SessionTransaction) -> None:
@@ -48,47 +57,57 @@ def ring_submitted(session: Session, ended: SessionTransaction) -> None:
     if ended.parent is not None:
         return
     session.info.pop(jobs.SUBMITTED, None)
-    job_ids = session.info.pop(COMMITTED, [])
+    messages = session.info.pop(COMMITTED, [])
+    partly = session.info.pop(PARTLY, False)
     try:
-        for start in range(0, len(job_ids), BATCH):
-            _send_rows(job_ids[start : start + BATCH])
+        for start in range(0, len(messages), BATCH):
+            batch = messages[start : start + BATCH]
+            _send(_that_are_there(batch) if partly else batch)
     except Unavailable as error:
-        log.warning("outbox.delayed", jobs=len(job_ids), reason=str(error))
+        log.warning("outbox.delayed", jobs=len(messages), reason=str(error))
+
+
+def _that_are_there(messages: Sequence[Message]) -> list[Message]:
+    """Leave out those of a savepoint that was rolled back."""
+    job_ids = [message.job_id for message in messages]
+    with reading() as session:
+        known = set(session.scalars(sa.select(OutboxMessage.job_id).where(OutboxMessage.job_id.in_(job_ids))))
+    return [message for message in messages if message.job_id in known]
 
 
 sa.event.listen(Session, "after_commit", _note_commit)
+sa.event.listen(Session, "after_soft_rollback", _note_rollback)
 sa.event.listen(Session, "after_transaction_end", ring_submitted)
 
 
-def _send_rows(job_ids: Sequence[str]) -> None:
+def _send(messages: Sequence[Message]) -> None:
     """Send first and mark after: a crash in between sends twice, which a claim makes harmless."""
-    sent: list[tuple[str, datetime]] = []
-    with reading() as session:
-        rows = session.execute(
-            sa.select(OutboxMessage.job_id, OutboxMessage.created_at, OutboxMessage.kind).where(
-                OutboxMessage.job_id.in_(job_ids)
-            )
-        ).all()
+    sent: list[Message] = []
     try:
-        for job_id, created_at, kind in rows:
-            if kind not in KINDS:
+        for message in messages:
+            if message.kind not in KINDS:
                 # Submitted by a newer release; its own reaper, or this one after its upgrade, sends it.
-                log.error("outbox.unknown_kind", job=job_id, kind=kind)
+                log.error("outbox.unknown_kind", job=message.job_id, kind=message.kind)
                 continue
-            send(kind, job_id)
-            sent.append((job_id, created_at))
+            send(message.kind, message.job_id)
+            sent.append(message)
     finally:
         if sent:
             with transaction() as session:
                 _mark_sent(session, sent)
 
 
-def _mark_sent(session: Session, sent: Sequence[tuple[str, datetime]]) -> None:
-    job_ids = [job_id for job_id, _ in sent]
-    session.execute(sa.update(Job).where(Job.id.in_(job_ids)).values(sent_at=utcnow()))
+def _mark_sent(session: Session, sent: Sequence[Message]) -> None:
+    now = utcnow()
+    statements.run_many(
+        session, statements.SENT, [{"the_job": message.job_id, "sent_at": now} for message in sent]
+    )
     # Only the rows that were read: a quick worker may have failed meanwhile, and its retry has a new row.
-    row = sa.tuple_(OutboxMessage.job_id, OutboxMessage.created_at)
-    session.execute(sa.delete(OutboxMessage).where(row.in_(sent)))
+    statements.run_many(
+        session,
+        statements.FORGET_THIS_MESSAGE,
+        [{"the_job": message.job_id, "the_moment": message.created_at} for message in sent],
+    )
 
 
 class Reaper:
@@ -192,7 +211,7 @@ class Reaper:
         while True:
             with reading() as session:
                 due = session.execute(
-                    sa.select(OutboxMessage.created_at, OutboxMessage.job_id)
+                    sa.select(OutboxMessage.job_id, OutboxMessage.created_at, OutboxMessage.kind)
                     .where(
                         sa.or_(OutboxMessage.not_before.is_(None), OutboxMessage.not_before <= utcnow()),
                         sa.tuple_(OutboxMessage.created_at, OutboxMessage.job_id) > after
@@ -203,10 +222,10 @@ class Reaper:
                     .limit(BATCH)
                 ).all()
             if due:
-                _send_rows([job_id for _, job_id in due])
+                _send([Message(*row) for row in due])
             if len(due) < BATCH:
                 return
-            after = tuple(due[-1])
+            after = (due[-1].created_at, due[-1].job_id)
 
     def _forget(self) -> None:
         oldest = utcnow() - timedelta(hours=settings().web.idempotency_hours)

@@ -378,7 +378,7 @@ def running(count: int) -> list[Lease]:
     with transaction() as session:
         for _ in range(count):
             jobs.submit(session, contracts.MAKE_VARIANTS, contracts.MakeVariantsRequest())
-        leases = [jobs.claim(session, job_id) for job_id in session.info[jobs.SUBMITTED]]
+        leases = [jobs.claim(session, message.job_id) for message in session.info[jobs.SUBMITTED]]
     return [lease for lease in leases if lease is not None]
 
 

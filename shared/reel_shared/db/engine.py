@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -64,6 +64,11 @@ def engine(url: str | None = None) -> sa.Engine:
     )
 
 
+@lru_cache(maxsize=8)
+def _bind(made: sa.Engine, write: bool) -> sa.Engine:
+    return made.execution_options(reel_write=write)
+
+
 def _on_sqlite_connect(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver must not begin transactions on its own
     cursor = connection.cursor()
@@ -84,6 +89,7 @@ def dispose() -> None:
     for made in list(_engines()):
         made.dispose()
     engine.cache_clear()
+    _bind.cache_clear()
 
 
 def _engines() -> Iterator[sa.Engine]:
@@ -129,9 +135,8 @@ def transaction(*, write: bool = True) -> Iterator[Session]:
         DatabaseUnavailable: the server is away.
         ReelError: it lets nobody in with this user, password or database name.
     """
-    bind = engine().execution_options(reel_write=write)
     try:
-        with Session(bind, expire_on_commit=False) as session, session.begin():
+        with Session(_bind(engine(), write), expire_on_commit=False) as session, session.begin():
             yield session
     except (DBAPIError, PoolTimeout) as error:
         if is_away(error):
