@@ -5,6 +5,7 @@ Messages are JSON and hold a job id, nothing else. The database says what is to 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -18,8 +19,18 @@ if TYPE_CHECKING:
     from celery import Celery
 
 
-@cache
+_making = threading.RLock()
+"""An API's first requests come at once, and neither Celery's lazy module nor a cache minds threads."""
+
+
 def celery_app() -> Celery:
+    """Return this process's one application."""
+    with _making:
+        return _celery_app()
+
+
+@cache
+def _celery_app() -> Celery:
     # Late, here and below: Celery takes a third of an API's start, and only what sends or works needs it.
     from celery import Celery
     from kombu import Exchange, Queue
@@ -82,7 +93,9 @@ def _producer(refusal: str) -> Iterator[Any]:
     from reel_shared.broker import BROKER_ERRORS
 
     try:
-        with _senders().acquire(block=True) as producer:
+        with _making:
+            senders = _senders()
+        with senders.acquire(block=True) as producer:
             yield producer
     except BROKER_ERRORS as error:
         raise Unavailable(refusal) from error

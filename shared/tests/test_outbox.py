@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -380,3 +382,25 @@ def test_old_answers_to_idempotency_keys_are_forgotten() -> None:
     Reaper().step()
     with reading() as session:
         assert session.scalars(sa.select(IdempotencyRecord.key)).all() == ["young"]
+
+
+AT_ONCE = """
+import threading
+from reel_shared.celery_app import celery_app
+together, found = threading.Barrier(8), []
+def first():
+    together.wait()
+    found.append(celery_app())
+threads = [threading.Thread(target=first) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(found) == 8, len(found)
+assert len(set(map(id, found))) == 1
+"""
+
+
+def test_first_requests_that_come_at_once_share_one_celery() -> None:
+    done = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
