@@ -73,10 +73,10 @@ def get_job(job_id: JobId, principal: Owner, request: Request) -> Response:
     """One job. `Prefer: wait=N` holds the answer until it has ended, `Retry-After` says when to ask again."""
     with reading() as session:
         job = _visible(session, principal, job_id)
-    seconds = preferred_wait(request)
-    if seconds and job.state not in jobs.TERMINAL:
-        return HeldResponse(job_id, request, None, seconds)
-    return job_response(job_id, request)
+        seconds = preferred_wait(request)
+        if seconds and job.state not in jobs.TERMINAL:
+            return HeldResponse(job_id, request, None, seconds)
+        return job_response(job, request)
 
 
 @router.post(

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from reel_shared import jobs
 from reel_shared.contracts import Kind, Model
 from reel_shared.db.engine import reading, transaction
+from reel_shared.db.models import Job
 from reel_shared.errors import DatabaseUnavailable
 from reel_shared.security import Principal
 from reel_shared.web.envelope import envelope, etag, polling_headers
@@ -84,12 +85,10 @@ def accepted(
     return HeldResponse(job["id"], request, response, seconds, headers=found) if seconds else response
 
 
-def job_response(job_id: str, request: Request, *, headers: Mapping[str, str] | None = None) -> Response:
+def job_response(job: Job, request: Request, *, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with the job as it stands: 200 or 304, with ETag and Retry-After."""
-    with reading() as session:
-        job = jobs.get(session, job_id)
-        found = {**(headers or {}), **polling_headers(job)}
-        return conditional(request, envelope(job), etag(job), headers=found)
+    found = {**(headers or {}), **polling_headers(job)}
+    return conditional(request, lambda: envelope(job), etag(job), headers=found)
 
 
 def preferred_wait(request: Request) -> float:
@@ -131,7 +130,7 @@ class HeldResponse(Response):
             group.cancel_scope.cancel()
         if ended or self.otherwise is None:
             applied = {**self.extra, "Preference-Applied": f"wait={int(self.seconds)}"}
-            response = await run_in_threadpool(job_response, self.job_id, self.request, headers=applied)
+            response = await run_in_threadpool(_as_it_stands, self.job_id, self.request, applied)
         else:
             response = self.otherwise
         await response(scope, receive, send)
@@ -149,6 +148,11 @@ class HeldResponse(Response):
             await anyio.sleep(min(pause, left))
             pause = next(looks, pause)
         return False
+
+
+def _as_it_stands(job_id: str, request: Request, headers: Mapping[str, str]) -> Response:
+    with reading() as session:
+        return job_response(jobs.get(session, job_id), request, headers=headers)
 
 
 def _has_ended(job_id: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -14,10 +16,10 @@ def matches(request: Request, etag: str) -> bool:
 
 
 def conditional(
-    request: Request, content: object, etag: str, *, headers: dict[str, str] | None = None
+    request: Request, make: Callable[[], object], etag: str, *, headers: dict[str, str] | None = None
 ) -> Response:
-    """Answer 200 with ``content`` as JSON, or 304 without it. ``etag`` comes quoted: ``W/"7"``."""
+    """Answer 200 with what ``make`` returns as JSON, or 304 and make nothing. ``etag`` comes quoted: ``W/"7"``."""
     found = {"ETag": etag, "Vary": "Authorization", **(headers or {})}
     if matches(request, etag):
         return Response(status_code=304, headers=found)
-    return JSONResponse(content, headers=found)
+    return JSONResponse(make(), headers=found)
