@@ -112,6 +112,15 @@ def test_what_is_published_is_on_loopback_unless_said() -> None:
     assert published == ["127.0.0.1:8080:8080", "127.0.0.1:8443:8443", "127.0.0.1:3000:3000"]
 
 
+def test_only_who_must_reach_the_internet_does() -> None:
+    outward = {name for name, network in COMPOSE["networks"].items() if not network.get("internal")}
+    outside = {name for name, service in SERVICES.items() if outward & set(service.get("networks", []))}
+    assert outside == {"edge", "grafana", "ingest-worker", "trainer-worker", "trainer-worker-gpu"}
+    assert all(
+        "networks" in service or service.get("network_mode") == "none" for service in SERVICES.values()
+    )
+
+
 @pytest.mark.parametrize("name", sorted(OURS | {f"{queue}-worker" for queue in QUEUES} | {"reaper"}))
 def test_everything_of_ours_waits_for_schema_and_bucket(name: str) -> None:
     assert SERVICES[name]["depends_on"]["setup"] == {"condition": "service_completed_successfully"}

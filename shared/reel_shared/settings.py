@@ -151,6 +151,11 @@ class Inference(BaseModel):
         default=1, ge=0, description="that stay in memory beside the active one, those asked last"
     )
     model_poll_seconds: float = 2.0
+    warm_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="how long a starting API loads the active model before it lets anybody connect",
+    )
     key_requests_per_second: float = Field(
         default=0.0, ge=0, description="pictures that one API key may send to one replica; 0: no limit"
     )

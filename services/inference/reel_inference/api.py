@@ -103,6 +103,8 @@ async def _serve(_app: FastAPI) -> AsyncIterator[None]:
     watchers.append(threading.Thread(target=serving.answers().prepare, name="answers"))
     for watcher in watchers:
         watcher.start()
+    # The server listens when this is over: who finds replicas by DNS must not send to one that still loads.
+    await run_in_threadpool(serving.models().looked.wait, settings().inference.warm_seconds)
     try:
         yield
     finally:

@@ -59,6 +59,8 @@ class Models:
         self._looking = threading.Lock()
         """Never held for longer than it takes to look: the event loop takes it too."""
         self._active: Engine | None = None
+        self.looked = threading.Event()
+        """Set when `watch` has looked once, whatever came of it."""
 
     def engine(self, model: str = ACTIVE) -> Engine:
         """Return the engine of `active` or of a model id, loading it when it is not here yet.
@@ -108,6 +110,7 @@ class Models:
                 pass
             except Exception as error:  # the watcher must outlive any fault; what is served stays as it was
                 log.warning("active model not refreshed", error=str(error))
+            self.looked.set()
             if stop.wait(every_seconds):
                 return
 

@@ -335,6 +335,24 @@ def test_readiness_waits_until_the_model_is_warm_and_says_what_serves(
     assert "why" not in shown
 
 
+def test_a_replica_that_is_to_start_warm_lets_nobody_connect_before(publish, reel):
+    publish("mdl_a")
+    reel.configure(inference__warm_seconds=30)
+    with TestClient(api.app()):
+        assert serving.models().resident().card.id == "mdl_a"
+
+
+def test_a_replica_without_an_active_model_or_a_database_starts_all_the_same(reel):
+    reel.configure(inference__warm_seconds=30)
+    began = time.monotonic()
+    with TestClient(api.app()) as client:
+        assert client.get("/healthz").status_code == 200
+    reel.configure(database__url="postgresql://nobody@127.0.0.1:1/nothing")
+    with TestClient(api.app()) as client:
+        assert client.get("/healthz").status_code == 200
+    assert time.monotonic() - began < 20
+
+
 def test_a_wish_that_a_model_cannot_meet_is_said_where_it_serves(client, publish, reel):
     reel.configure(inference__precision="int8")
     publish("mdl_a")
