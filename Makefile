@@ -22,7 +22,7 @@ up: run-ready ## run the platform on this machine until Ctrl-C; it prints its ad
 	$(BIN)/reel up
 
 test: dev-ready ## run every test, against real servers that the run starts itself
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-gpu: dev-ready ## run the tests that need an NVIDIA GPU, on one
 	REEL_TEST_GPU=1 $(BIN)/pytest -m gpu services/trainer/tests/test_gpu.py

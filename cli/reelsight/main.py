@@ -12,6 +12,7 @@ from reelsight.commands.attention import attention_difference
 from reelsight.commands.datasets import dataset
 from reelsight.commands.doctor import doctor
 from reelsight.commands.explain import explain
+from reelsight.commands.explanations import explain_many
 from reelsight.commands.films import films
 from reelsight.commands.frames import frames
 from reelsight.commands.jobs import jobs
@@ -43,6 +44,7 @@ app.add_typer(jobs, name="jobs")
 app.command()(report)
 app.command()(predict)
 app.command()(explain)
+app.command("explain-many")(explain_many)
 app.command("attention-difference")(attention_difference)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from reel_shared.client import Client
 from reel_shared.contracts import (
     ExplainPictureResult,
     Explanation,
@@ -13,7 +17,9 @@ from reel_shared.contracts import (
     LabelDifference,
     StoredFile,
 )
+from reelsight.commands import console
 from reelsight.commands.explain import drawing_options, fetched, files_of
+from reelsight.main import app
 
 
 def file(name: str, suffix: str) -> StoredFile:
@@ -87,3 +93,52 @@ def test_every_file_of_a_result_is_fetched_under_a_name_of_its_own(tmp_path: Pat
         "a-kiki-less-howl.png",
         "a-panel.png",
     ]
+
+
+@pytest.fixture
+def batch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
+    """A platform that has explained one of two pictures; returns the requests that it got."""
+    asked: list[Any] = []
+    explained = ExplainPictureResult(
+        model="mdl_a",
+        predictions=[{"label": "kiki", "probability": 0.8}],
+        picture=file("square", ".png"),
+        explanations=[Explanation(label="kiki", probability=0.8, gradcam=file("heat", ".png"))],
+    ).model_dump(mode="json")
+    gone = {"key": "pictures/b.jpg", "error": {"detail": "There is no picture pictures/b.jpg."}}
+    lines = [{"key": "pictures/a.jpg", "actual": "howl", **explained}, gone]
+    result = {"found": 5, "count": 2, "failed": 1}
+
+    def submit(_self: Client, request: Any) -> Any:
+        asked.append(request)
+        return {"id": "job_1", "state": "succeeded", "error": None, "result": result}
+
+    monkeypatch.setattr(Client, "explain_pictures", submit)
+    monkeypatch.setattr(Client, "explanation_results", lambda _self, job_id: iter(lines))
+    monkeypatch.setattr(Client, "download", lambda _self, _url: b"png")
+    monkeypatch.setattr(console, "client", lambda **_: Client("http://reel.test"))
+    monkeypatch.setattr(console, "wants_json", lambda flag: flag)
+    monkeypatch.chdir(tmp_path)
+    return asked
+
+
+def test_a_model_s_mistakes_are_explained_a_folder_each(batch: list[Any]) -> None:
+    done = CliRunner().invoke(app, ["explain-many", "--mistakes-in", "all", "-o", 'methods=["gradcam"]'])
+    assert done.exit_code == 1, "one picture was not explained"
+    (request,) = batch
+    assert (request.mistakes_in, request.limit, request.methods) == ("all", 100, ["gradcam"])
+    said = " ".join(done.output.split())
+    assert "pictures/a.jpg is howl, called kiki (80%) explanations/a" in said
+    assert "pictures/b.jpg: There is no picture pictures/b.jpg." in said
+    assert "3 more were not explained" in said
+    assert Path("explanations/a/kiki-gradcam.png").read_bytes() == b"png"
+    kept = [json.loads(line) for line in Path("explanations/results.jsonl").read_text().splitlines()]
+    assert [line["key"] for line in kept] == ["pictures/a.jpg", "pictures/b.jpg"]
+
+
+@pytest.mark.parametrize("words", [[], ["--mistakes-in", "all", "--prefix", "pictures/"]])
+def test_many_pictures_come_from_one_place(batch: list[Any], words: list[str]) -> None:
+    done = CliRunner().invoke(app, ["explain-many", *words])
+    assert done.exit_code == 2
+    assert "exactly one of" in " ".join(done.output.split())
+    assert not batch
