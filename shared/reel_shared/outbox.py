@@ -235,10 +235,11 @@ class Reaper:
 
 def main() -> None:
     """Run the reaper until SIGTERM or SIGINT."""
-    from reel_shared.telemetry import configure_logging, serve_metrics
+    from reel_shared.probes import serve_probes
+    from reel_shared.telemetry import configure_logging
 
     configure_logging()
-    serve_metrics()
+    serve_probes()
     reaper = Reaper()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: reaper.stopping.set())

@@ -6,7 +6,7 @@ import logging
 import sys
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram
 from structlog.typing import Processor
 
 from reel_shared.settings import settings
@@ -53,9 +53,3 @@ def configure_logging() -> None:
     root.setLevel(settings().log_level)
     for noisy in ("httpx", "httpcore", "urllib3", "celery.bootsteps", "kombu", "amqp"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-def serve_metrics() -> None:
-    """Serve ``/metrics`` of a worker on ``REEL_METRICS_PORT``; 0 serves none."""
-    if settings().metrics_port:
-        start_http_server(settings().metrics_port, addr=settings().metrics_host)

@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from reel_shared import contracts, jobs
+from reel_shared.db.awaited import is_there
 from reel_shared.db.engine import engine, reading, transaction
 from reel_shared.db.migrate import config, migrate
 from reel_shared.db.models import Base, Job, utcnow
@@ -126,3 +127,18 @@ def test_rows_of_unknown_jobs_are_refused() -> None:
             sa.text("INSERT INTO outbox (job_id, kind, created_at) VALUES ('job_0', 'k', :now)"),
             {"now": utcnow().isoformat(" ")},
         )
+
+
+def test_a_release_waits_for_its_own_schema_and_not_for_an_older_one() -> None:
+    assert not is_there()
+    migrate()
+    assert is_there()
+    go("downgrade", "-1")
+    assert not is_there()
+
+
+def test_a_release_that_is_taken_back_starts_on_the_newer_schema() -> None:
+    migrate()
+    with engine().execution_options(reel_write=True).begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = 'of_a_later_release'"))
+    assert is_there()

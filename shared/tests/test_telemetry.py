@@ -29,9 +29,10 @@ structlog.get_logger("reel").debug("too fine")
 """
 SERVE = """
 import sys
-from reel_shared.telemetry import JOBS, serve_metrics
+from reel_shared.probes import serve_probes
+from reel_shared.telemetry import JOBS
 JOBS.labels(kind="trainer.train_model", state="succeeded").inc()
-serve_metrics()
+serve_probes()
 print("ready", flush=True)
 sys.stdin.read()
 """

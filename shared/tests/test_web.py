@@ -241,6 +241,12 @@ def test_metrics_count_by_route_not_by_path() -> None:
     assert "unmatched-7" not in text
 
 
+def test_metrics_are_not_told_through_an_edge() -> None:
+    answer = client().get("/metrics", headers={"X-Forwarded-For": "203.0.113.7"})
+    assert answer.status_code == 404
+    assert "reel_" not in answer.text
+
+
 def test_lifespans_of_application_and_routers_run() -> None:
     seen: list[str] = []
 
