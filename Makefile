@@ -7,10 +7,10 @@ SOURCES := shared/reel_shared shared/networks/reel_networks $(wildcard services/
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full up test test-gpu lint bench clean run-ready dev-ready bench-ready
+.PHONY: help demo demo-full up test test-gpu k8s-test lint bench clean run-ready dev-ready bench-ready
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
 
 demo: run-ready ## the whole mission on a small film studio, then a report; under 8 minutes on 2 cores
 	$(BIN)/reel demo
@@ -26,6 +26,9 @@ test: dev-ready ## run every test, against real servers that the run starts itse
 
 test-gpu: dev-ready ## run the tests that need an NVIDIA GPU, on one
 	REEL_TEST_GPU=1 $(BIN)/pytest -m gpu services/trainer/tests/test_gpu.py
+
+k8s-test: dev-ready ## render every overlay of k8s/, validate it for two releases of Kubernetes, hold it to the policies
+	$(BIN)/pytest -n 0 tests/deploy/test_k*.py
 
 lint: dev-ready ## style, types, import rules, templates, the lock file
 	$(BIN)/ruff check .
