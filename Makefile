@@ -7,7 +7,7 @@ SOURCES := shared/reel_shared shared/networks/reel_networks $(wildcard services/
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full up test test-gpu k8s-test lint bench clean run-ready dev-ready bench-ready
+.PHONY: help demo demo-full up test test-browser test-gpu k8s-test lint bench clean run-ready dev-ready bench-ready
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -23,6 +23,10 @@ up: run-ready ## run the platform on this machine until Ctrl-C; it prints its ad
 
 test: dev-ready ## run every test, against real servers that the run starts itself
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-browser: dev-ready ## the tests in a real browser alone; fetches a Chromium where the system has none
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || $(BIN)/playwright install --with-deps chromium
+	$(BIN)/pytest tests/browser
 
 test-gpu: dev-ready ## run the tests that need an NVIDIA GPU, on one
 	REEL_TEST_GPU=1 $(BIN)/pytest -m gpu services/trainer/tests/test_gpu.py

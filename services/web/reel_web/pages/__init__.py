@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from reel_web.pages import datasets, jobs, models, pictures, settings, sign_in, static, trainings, try_it
+from reel_web.pages import (
+    datasets,
+    jobs,
+    models,
+    pictures,
+    review,
+    settings,
+    sign_in,
+    splits,
+    static,
+    trainings,
+    try_it,
+)
 
 PARTS = (
     try_it,
     datasets,
     pictures,
+    splits,
+    review,
     trainings,
     models,
     jobs,

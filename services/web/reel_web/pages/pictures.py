@@ -97,7 +97,7 @@ def show_picture(image_id: str, request: Request, viewer: Reader) -> Response:
             ],
             "variants": [tile(one, films) for one in catalogue.variants(session, image)],
             "history": _history(session, image_id),
-            "labels": catalogue.facets(session, catalogue.Wanted(image.dataset, {})).labels,
+            "labels": catalogue.labels(session, image.dataset),
             "may_change": viewer.may("submit"),
         }
     return page(request, "picture.html", data)

@@ -1,0 +1,242 @@
+"""Data set, review and splits as a person uses them: by mouse, by keys alone, on a phone, and as axe sees them."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from types import SimpleNamespace
+
+import pytest
+import sqlalchemy as sa
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+from reel_shared import jobs
+from reel_shared.contracts import (
+    BUILD_DATASET_VERSION,
+    CHECK_LABELS,
+    EXTRACT_FRAMES,
+    BuildDatasetVersionRequest,
+    CheckLabelsRequest,
+    CheckLabelsResult,
+    ExtractFramesRequest,
+)
+from reel_shared.db.engine import reading, transaction
+from reel_shared.db.models import DatasetVersion, Image, Job, Movie, SplitPin
+from reel_shared.runner import run_job
+from reel_shared.storage import storage
+from reel_trainer.tasks.versions import build_dataset_version
+
+pytestmark = pytest.mark.e2e
+FRAMES, SCENES, DRAWINGS, DOUBTFUL = 36, 9, 30, 24
+PHONE = (390, 844)
+
+
+def label_of(number):
+    return "kite" if number < FRAMES + DRAWINGS // 2 else "moon"
+
+
+def drawing(number, colour):
+    picture = Pillow.new("RGB", (320, 180), colour)
+    pen = ImageDraw.Draw(picture)
+    for spot in range(5):
+        x, y = (number * 61 + spot * 97) % 300, (number * 37 + spot * 53) % 160
+        pen.ellipse((x - 30, y - 30, x + 30, y + 30), fill=(x % 256, (y * 3) % 256, (x + y) % 256))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=70)
+    return storage().put_bytes("pictures", buffer.getvalue(), "image/jpeg", ".jpg")
+
+
+@pytest.fixture(scope="module")
+def filled(site):
+    """A film of nine scenes, drawings of two classes of which 24 are in doubt, and a version of it all."""
+    with transaction() as session:
+        job_id = jobs.submit(
+            session, EXTRACT_FRAMES, ExtractFramesRequest(label="kite", key="films/a.mp4")
+        ).id
+        session.add(
+            Movie(
+                id="mov_1", dataset="films", label="kite", title="Kite Island", key="films/a.mp4", codec="h264",
+                width=320, height=180, frame_rate=24, duration_seconds=FRAMES * 4, scenes=SCENES,
+                crop=[0, 0, 0, 0], job_id=job_id,
+            )
+        )  # fmt: skip
+        session.flush()
+        for number in range(FRAMES + DRAWINGS):
+            film, label = number < FRAMES, label_of(number)
+            stored = drawing(number, (200, 220, 240) if label == "kite" else (60, 50, 90))
+            origin = {
+                "movie_id": "mov_1",
+                "scene": number // 4,
+                "time_seconds": number * 4.0,
+                "frame_index": number,
+            }
+            web = {"title": f"Drawing {number}", "creator": "Inge Maar", "licence": "CC BY 4.0"}
+            session.add(
+                Image(
+                    id=f"img_{number:03}", dataset="films", label=label, source="movie" if film else "web",
+                    key=stored.key, sha256=stored.sha256, media_type="image/jpeg", size=stored.size, width=320,
+                    height=180, phash=f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}", job_id=job_id,
+                    **(origin if film else web),
+                )
+            )  # fmt: skip
+        version = jobs.submit(session, BUILD_DATASET_VERSION, BuildDatasetVersionRequest(dataset="films")).id
+    run_job(BUILD_DATASET_VERSION, build_dataset_version, version)
+    with transaction() as session:
+        version_id = session.get_one(Job, version).result["dataset_version_id"]
+        doubts = [
+            {
+                "id": f"img_{n:03}",
+                "label": "kite" if n < FRAMES + DRAWINGS // 2 else "moon",
+                "suggested": "moon",
+                "confidence": 0.9,
+            }
+            for n in range(FRAMES, FRAMES + DOUBTFUL)
+        ]
+        lines = "\n".join(json.dumps(doubt) for doubt in doubts).encode()
+        stored = storage().put_bytes("proposals", lines, "application/jsonl", ".jsonl")
+        check = jobs.submit(session, CHECK_LABELS, CheckLabelsRequest(dataset_version_id=version_id)).id
+        result = CheckLabelsResult(
+            dataset_version_id=version_id,
+            model="mdl_1",
+            images=60,
+            doubtful=DOUBTFUL,
+            by_label={},
+            proposals=stored,
+        )
+        jobs.succeed(session, jobs.claim(session, check), jobs.Outcome(result))
+    return SimpleNamespace(version=version_id)
+
+
+def rows(**filters):
+    with reading() as session:
+        return {row.id: row for row in session.scalars(sa.select(Image).filter_by(**filters))}
+
+
+def queued(kind):
+    with reading() as session:
+        return session.scalar(sa.select(Job.id).filter_by(kind=kind.name, state="queued"))
+
+
+def waits(condition, seconds=8.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_a_range_is_rejected_and_taken_back(open_page, filled):
+    page = open_page("/datasets/films?source=movie&order=oldest")
+    boxes = page.locator("#tiles input[type=checkbox]")
+    boxes.nth(1).click()
+    boxes.nth(5).click(modifiers=["Shift"])
+    page.wait_for_selector("#count:has-text('5 chosen')")
+    page.keyboard.press("x")
+    page.wait_for_selector("#said:has-text('5 pictures rejected')")
+    assert set(rows(state="rejected")) == {f"img_{n:03}" for n in range(1, 6)}
+    page.wait_for_selector(".tile.rejected")
+    page.click("#undo")
+    page.wait_for_selector("#said:has-text('Taken back: 5 pictures')")
+    assert rows(state="rejected") == {}
+
+
+def test_the_grid_goes_by_keys_alone(open_page, filled):
+    page = open_page("/datasets/films?source=web&label=moon")
+    page.locator("#tiles input[type=checkbox]").first.focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_selector("#count:has-text('3 chosen')")
+    page.keyboard.press("c")
+    page.keyboard.type("kite")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#said:has-text('3 pictures filed under kite')")
+    page.wait_for_selector("#facets a:has-text('Moon') .number:has-text('12')")
+    page.keyboard.press("u")
+    page.wait_for_selector("#said:has-text('Taken back: 3 pictures')")
+    assert len(rows(label="moon", source="web")) == DRAWINGS // 2
+
+
+def test_everything_that_fits_is_changed_at_once_and_a_films_frames_keep_their_class(open_page, filled):
+    page = open_page("/datasets/films")
+    page.locator("#tiles input[type=checkbox]").first.click()
+    page.click("#everything")
+    page.wait_for_selector(f"#count:has-text('{FRAMES + DRAWINGS} chosen')")
+    page.click("#label")
+    page.fill("[name=label]", "other")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#toast.bad #said:has-text('frames of a film')")
+    assert rows(label="other") == {}
+
+
+def test_twenty_pictures_are_labelled_by_keyboard_with_undo(open_page, filled):
+    page = open_page("/review?dataset=films&kind=label")
+    keys = ["k", "2", "x", "k", "2"] * 4  # 2 is the class moon
+    for number, key in enumerate(keys):
+        page.wait_for_selector(f".case.current[data-id=img_{FRAMES + number:03}]")
+        page.keyboard.press(key)
+        if number == 2:
+            page.wait_for_selector(f".case.current[data-id=img_{FRAMES + 3:03}]")
+            page.keyboard.press("u")
+            page.wait_for_selector("#said:has-text('Taken back')")
+            assert rows(state="rejected") == {}
+            page.wait_for_selector(f".case.current[data-id=img_{FRAMES + 2:03}]")
+            page.keyboard.press("x")
+    waits(lambda: len(rows(state="rejected")) == keys.count("x"))
+    waits(lambda: len(rows(state_reason="reviewed")) == len(keys) - keys.count("x"))
+    assert rows()[f"img_{FRAMES + 1:03}"].label == "moon"
+    page.goto("/review?dataset=films&kind=label")
+    page.wait_for_selector("#told:has-text('4 to look at')")
+
+
+def test_a_scene_is_pinned_and_the_next_certificate_has_it(open_page, filled):
+    page = open_page(f"/datasets/films/versions/{filled.version}")
+    page.wait_for_selector(".certificate .verdict:has-text('Certified')")
+    scene = page.locator(".scene.train:not(.pinned)").first
+    number = scene.get_attribute("data-scene")
+    page.locator(".scene").first.focus()
+    for _ in range(int(number)):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#scene[open] #scene-pictures img")
+    page.keyboard.press("v")
+    page.wait_for_selector(f".scene.pinned[data-scene='{number}']")
+    with reading() as session:
+        [pin] = session.scalars(sa.select(SplitPin)).all()
+    assert (pin.scene, pin.side, pin.movie_id) == (int(number), "valid", "mov_1")
+    page.click("#build")
+    waits(lambda: queued(BUILD_DATASET_VERSION))
+    run_job(BUILD_DATASET_VERSION, build_dataset_version, queued(BUILD_DATASET_VERSION))
+    page.wait_for_selector(f".scene.valid.pinned[data-scene='{number}']")
+    with reading() as session:
+        newest = session.scalar(sa.select(DatasetVersion).order_by(DatasetVersion.id.desc()).limit(1))
+    assert newest.id != filled.version
+    assert page.url.endswith(newest.id)
+    assert page.locator(".certificate .id").inner_text() == newest.id
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_no_page_keeps_anybody_out(open_page, filled, faults, dark):
+    page = open_page("/datasets", dark=dark)
+    for path in pages(filled):
+        page.goto(path)
+        assert faults(page) == [], path
+
+
+def test_no_page_is_wider_than_a_phone(open_page, filled):
+    page = open_page("/datasets", size=PHONE)
+    for path in pages(filled):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0], path
+
+
+def pages(filled):
+    return (
+        "/datasets",
+        "/datasets/films",
+        "/pictures/img_002",
+        "/review?dataset=films&view=sheet",
+        "/review?dataset=films",
+        f"/datasets/films/versions/{filled.version}",
+    )
