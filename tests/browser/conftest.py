@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 import uvicorn
 
@@ -19,6 +20,7 @@ from reel_shared.embedded import Seaweed
 from reel_shared.s3 import connect
 from reel_shared.security import create_key
 from reel_shared.testing.stack import forget
+from reel_shared.web import sessions
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: make test-browser"
@@ -49,6 +51,8 @@ def chromium() -> Iterator[playwright.Browser]:
 class Site:
     url: str
     token: str
+    cookie: str
+    """Of somebody who is signed in with the token."""
     data: Path
 
 
@@ -89,7 +93,9 @@ def site(_migrated_sqlite: Path, _s3: Seaweed, tmp_path_factory: pytest.TempPath
         while not server.started and time.monotonic() < deadline:
             time.sleep(0.02)
         assert server.started
-        yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}", token, data)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        answer = httpx.post(f"{url}/sign-in", data={"key": token}, trust_env=False)
+        yield Site(url, token, answer.cookies[sessions.COOKIE], data)
         server.should_exit = True
         thread.join(START_SECONDS)
         listener.close()
@@ -118,13 +124,11 @@ def open_page(chromium: playwright.Browser, site: Site) -> Iterator[Callable[...
             viewport={"width": size[0], "height": size[1]},
         )
         contexts.append(context)
+        context.add_cookies([{"name": sessions.COOKIE, "value": site.cookie, "url": site.url}])
         context.set_default_timeout(8000)
         page = context.new_page()
         page.on("console", heard)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto("/sign-in")
-        page.fill("[name=key]", site.token)
-        page.click("form.form [type=submit]")
         page.goto(path)
         return page
 
