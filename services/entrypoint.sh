@@ -2,16 +2,17 @@
 # What a service's image runs: `api`, `worker`, `reaper`, `setup` (before a release starts), `health` (of the first
 # process), or any other command as it is.
 set -eu
-if [ "${TMPDIR:-/tmp}" != /tmp ]; then
+# Before a process begins, never at a health check: uploads that a killed one left in this container's own volume.
+clean() {
+    [ "${TMPDIR:-/tmp}" != /tmp ] || return 0
     mkdir -p "$TMPDIR"
-    # Uploads that a killed process left in this container's own volume.
     rm -f "$TMPDIR"/reel-upload-*
-fi
+}
 case "${1:-api}" in
-api) exec python3 -m "reel_${REEL_SERVICE}.server" ;;
-worker) exec python3 -m "reel_${REEL_SERVICE}.worker" ;;
-reaper) exec python3 -m reel_shared.outbox ;;
-setup) exec python3 -m reel_shared.deployment ;;
+api) clean && exec python3 -m "reel_${REEL_SERVICE}.server" ;;
+worker) clean && exec python3 -m "reel_${REEL_SERVICE}.worker" ;;
+reaper) clean && exec python3 -m reel_shared.outbox ;;
+setup) clean && exec python3 -m reel_shared.deployment ;;
 health)
     port=${REEL_WEB__PORT:-8000}
     if tr '\0' ' ' </proc/1/cmdline | grep -qE 'reel_[a-z]+\.(worker|outbox)'; then

@@ -297,6 +297,27 @@ def test_the_edge_asks_for_matchers_in_the_order_they_stand() -> None:
     assert len({kind.queue for kind in KINDS.values()} & {name for name, _ in ROUTES}) == len(QUEUES)
 
 
+@pytest.mark.parametrize(
+    ("command", "kept"), [("health", True), ("env", True), ("api", False), ("worker", False)]
+)
+def test_an_upload_is_swept_when_a_process_begins_and_not_while_it_runs(
+    tmp_path: Path, command: str, kept: bool
+) -> None:
+    upload = tmp_path / "tmp" / "reel-upload-1"
+    upload.parent.mkdir()
+    upload.write_text("half a film")
+    (tmp_path / "python3").write_text("#!/bin/sh\n")
+    (tmp_path / "python3").chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "TMPDIR": str(upload.parent),
+        "REEL_SERVICE": "web",
+        "REEL_WEB__PORT": "1",
+    }
+    subprocess.run(["sh", ROOT / "services/entrypoint.sh", command], env=environment, capture_output=True)
+    assert upload.exists() is kept
+
+
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
 def test_scripts_are_clean() -> None:
     scripts = [*ROOT.glob("compose/**/*.sh"), ROOT / "services/install.sh", ROOT / "services/entrypoint.sh"]
