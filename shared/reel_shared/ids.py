@@ -23,6 +23,7 @@ Prefix = Literal[
     "pin",
     "alc",
     "shc",
+    "kch",
 ]
 
 

@@ -20,12 +20,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from reel_shared.db.engine import reading
-from reel_shared.db.models import ApiKey, utcnow
+from reel_shared.db.models import ApiKey, KeyChange, utcnow
 from reel_shared.errors import NotFound, Unauthorized, Unprocessable
 from reel_shared.ids import new_id
 
 Scope = Literal["read", "submit", "admin", "demo"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+KeyAction = Literal["made", "revoked"]
 CACHE_SECONDS = 5.0
 """For so long another process may still accept a key that was revoked here; this one refuses it at once."""
 
@@ -54,9 +55,12 @@ DEMO = Principal("demo", frozenset({"demo"}))
 
 
 def create_key(
-    session: Session, name: str, scopes: Iterable[str], expires_at: datetime | None = None
+    session: Session, name: str, scopes: Iterable[str], expires_at: datetime | None = None, *, by: str = ""
 ) -> tuple[ApiKey, str]:
     """Add a key to the caller's transaction; the token is returned once and stored nowhere.
+
+    Args:
+        by: the id of the key that asked for it; none: whoever runs the platform.
 
     Raises:
         Unprocessable: no scope, or one that does not exist, or an expiry that has passed.
@@ -75,8 +79,7 @@ def create_key(
         scopes=[scope for scope in SCOPES if scope in wanted],
         expires_at=expires_at,
     )
-    session.add(key)
-    session.flush()
+    _add(session, key, by)
     return key, f"reel_{prefix}_{secret}"
 
 
@@ -96,16 +99,25 @@ def adopt_key(session: Session, token: str, name: str, scopes: Iterable[Scope]) 
     if known is not None:
         return False
     wanted = set(scopes)
-    session.add(
-        ApiKey(
-            id=new_id("key"),
-            name=name[:100],
-            prefix=prefix,
-            secret_sha256=_digest(secret),
-            scopes=[scope for scope in SCOPES if scope in wanted],
-        )
+    key = ApiKey(
+        id=new_id("key"),
+        name=name[:100],
+        prefix=prefix,
+        secret_sha256=_digest(secret),
+        scopes=[scope for scope in SCOPES if scope in wanted],
     )
+    _add(session, key, by="")
     return True
+
+
+def _add(session: Session, key: ApiKey, by: str) -> None:
+    session.add(key)
+    session.flush()
+    _note(session, key, "made", by)
+
+
+def _note(session: Session, key: ApiKey, action: KeyAction, by: str) -> None:
+    session.add(KeyChange(id=new_id("kch"), key_id=key.id, action=action, by=by, scopes=key.scopes))
 
 
 def authenticate(session: Session, token: str) -> Principal:
@@ -128,12 +140,14 @@ def authenticate(session: Session, token: str) -> Principal:
     return Principal(key.id, frozenset(key.scopes))
 
 
-def revoke_key(session: Session, key_id: str) -> ApiKey:
+def revoke_key(session: Session, key_id: str, *, by: str = "") -> ApiKey:
     """Revoke a key; doing it twice changes nothing. This process refuses it as soon as the commit is done."""
     key = session.get(ApiKey, key_id)
     if key is None:
         raise NotFound(f"There is no API key {key_id}.")
-    key.revoked_at = key.revoked_at or utcnow()
+    if key.revoked_at is None:
+        key.revoked_at = utcnow()
+        _note(session, key, "revoked", by)
     sa.event.listen(session, "after_commit", lambda _session: remembered.clear(), once=True)
     return key
 

@@ -11,9 +11,9 @@ from fastapi.testclient import TestClient
 
 from reel_shared import security
 from reel_shared.db.engine import reading, transaction
-from reel_shared.db.models import ApiKey, Job, utcnow
+from reel_shared.db.models import ApiKey, Job, KeyChange, utcnow
 from reel_shared.errors import NotFound, Unauthorized, Unprocessable
-from reel_shared.security import DEMO, Principal, authenticate, create_key, recognise, revoke_key
+from reel_shared.security import DEMO, Principal, adopt_key, authenticate, create_key, recognise, revoke_key
 from reel_shared.testing.stack import Reel
 
 pytestmark = pytest.mark.usefixtures("reel_database")
@@ -205,3 +205,35 @@ def test_keys_over_http_show_their_token_once(http: TestClient) -> None:
     assert [key["name"] for key in listed.json()["data"]] == ["nightly", "test"]
     naive = http.post("/v1/keys", json={**body, "expires_at": "2030-01-01T00:00:00"}, headers=bearer(admin))
     assert naive.json()["errors"][0]["pointer"] == "#/expires_at"
+
+
+def test_what_is_done_to_keys_is_kept_with_who_did_it(http: TestClient) -> None:
+    admin_id, admin = new_key("admin")
+    made = http.post("/v1/keys", json={"name": "n", "scopes": ["read"]}, headers=bearer(admin)).json()["id"]
+    for _ in range(2):  # the second time changes nothing
+        assert http.delete(f"/v1/keys/{made}", headers=bearer(admin)).status_code == 204
+    with transaction() as session:
+        assert adopt_key(session, f"reel_{'0' * 12}_{'a' * 43}", "first", ["submit"])
+    changes = http.get("/v1/key-changes", headers=bearer(admin)).json()["data"]
+    told = [(row["action"], row["by"], row["scopes"]) for row in reversed(changes)]
+    assert told == [
+        ("made", "", ["admin"]),
+        ("made", admin_id, ["read"]),
+        ("revoked", admin_id, ["read"]),
+        ("made", "", ["submit"]),
+    ]
+    assert [row["key_id"] for row in changes[1:3]] == [made, made]
+    _, reader = new_key("read")
+    assert http.get("/v1/key-changes", headers=bearer(reader)).status_code == 403
+
+
+def test_a_key_that_was_not_made_leaves_no_trace() -> None:
+    def fail() -> None:
+        with transaction() as session:
+            create_key(session, "test", ["read"])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(KeyChange)) == 0

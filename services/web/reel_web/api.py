@@ -14,9 +14,9 @@ from starlette.responses import JSONResponse, Response
 from reel_shared import jobs
 from reel_shared.contracts import KINDS, StoredFile
 from reel_shared.db.engine import reading, transaction
-from reel_shared.db.models import ApiKey, Job
+from reel_shared.db.models import ApiKey, Job, KeyChange
 from reel_shared.errors import Conflict, NotFound, Unprocessable
-from reel_shared.security import Principal, Scope, create_key, revoke_key
+from reel_shared.security import KeyAction, Principal, Scope, create_key, revoke_key
 from reel_shared.settings import settings
 from reel_shared.web.accepted import MAX_WAIT_SECONDS, HeldResponse, accepted, job_response, preferred_wait
 from reel_shared.web.auth import Admin, Owner, Visitor, require
@@ -154,7 +154,7 @@ def create_api_key(body: NewKey, principal: Admin, request: Request) -> Response
     with transaction() as session:
 
         def act() -> dict[str, Any]:
-            key, token = create_key(session, body.name, body.scopes, body.expires_at)
+            key, token = create_key(session, body.name, body.scopes, body.expires_at, by=principal.id)
             tokens.append(token)
             return _key_view(key)
 
@@ -176,10 +176,38 @@ def list_api_keys(_principal: Admin, cursor: Cursor = None, limit: Limit = None)
 
 
 @router.delete("/v1/keys/{key_id}", tags=["keys"], status_code=204)
-def revoke_api_key(key_id: str, _principal: Admin) -> None:
+def revoke_api_key(key_id: str, principal: Admin) -> None:
     """Revoke a key. This process refuses it from now on, others within 5 seconds."""
     with transaction() as session:
-        revoke_key(session, key_id)
+        revoke_key(session, key_id, by=principal.id)
+
+
+class KeyChangeView(BaseModel):
+    id: str
+    key_id: str
+    action: KeyAction
+    by: str = Field(description="the key that asked for it; empty: whoever runs the platform, on its machine")
+    scopes: list[Scope]
+    created_at: AwareDatetime
+
+
+@router.get("/v1/key-changes", tags=["keys"], response_model=Page[KeyChangeView])
+def list_key_changes(_principal: Admin, cursor: Cursor = None, limit: Limit = None) -> Response:
+    """What was done to which key, by whom and when, the newest first; nothing here is ever altered."""
+    with reading() as session:
+        page = listing(cursor, limit).page(session, sa.select(KeyChange), KeyChange, _key_change_view)
+        return JSONResponse(page)
+
+
+def _key_change_view(row: KeyChange) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "key_id": row.key_id,
+        "action": row.action,
+        "by": row.by,
+        "scopes": row.scopes,
+        "created_at": timestamp(row.created_at),
+    }
 
 
 def _key_view(key: ApiKey) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """All tables, one file per group."""
 
-from reel_shared.db.models.access import ApiKey, IdempotencyRecord
+from reel_shared.db.models.access import ApiKey, IdempotencyRecord, KeyChange
 from reel_shared.db.models.base import Base, utcnow
 from reel_shared.db.models.curation import ImageChange, SplitPin, SubjectMark, Takedown
 from reel_shared.db.models.jobs import Job, JobEvent, Lock, OutboxMessage
@@ -27,6 +27,7 @@ __all__ = [
     "ImageChange",
     "Job",
     "JobEvent",
+    "KeyChange",
     "Lock",
     "ModelAlias",
     "Movie",

@@ -1,11 +1,11 @@
-"""API keys (only their hashes) and remembered answers for Idempotency-Key."""
+"""API keys (only their hashes), what was done to them, and remembered answers for Idempotency-Key."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from reel_shared.db.models.base import Base, utcnow
@@ -22,6 +22,23 @@ class ApiKey(Base):
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class KeyChange(Base):
+    """One thing done to an API key, never altered: by whom, and when."""
+
+    __tablename__ = "key_changes"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"))
+    action: Mapped[str] = mapped_column(String(16))
+    """A ``security.KeyAction``."""
+    by: Mapped[str] = mapped_column(String(64), default="")
+    """The id of the key that asked for it; empty: whoever runs the platform, on its machine."""
+    scopes: Mapped[list[Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+    __table_args__ = (Index("ix_key_changes_created", "created_at", "id"),)
 
 
 class IdempotencyRecord(Base):
