@@ -34,11 +34,12 @@ test-gpu: dev-ready ## run the tests that need an NVIDIA GPU, on one
 k8s-test: dev-ready ## render every overlay of k8s/, validate it for two releases of Kubernetes, hold it to the policies
 	$(BIN)/pytest -n 0 tests/deploy/test_k*.py
 
-lint: dev-ready ## style, types, import rules, templates, the lock file
+lint: dev-ready ## style, types, security, import rules, templates, the lock file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive $(SOURCES)
 	$(BIN)/djlint --lint --quiet services/web/reel_web
 	@# it was resolved against PyPI; a mirror named in the environment would make it seem out of date
 	env -u UV_DEFAULT_INDEX -u UV_INDEX_URL .uv/uv lock --check

@@ -146,7 +146,7 @@ def get(url: str, accept: str = "*/*") -> bytes:
         login = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
         request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # nosec B310
             data: bytes = answer.read()
             return data
     except (urllib.error.URLError, OSError, ValueError) as error:

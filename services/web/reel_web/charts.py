@@ -234,7 +234,7 @@ def _svg(
 ) -> Markup:
     """Join a drawing; what comes from people, titles and names, is escaped here and where ``body`` is made."""
     ratio = ' preserveAspectRatio="none"' if stretched else ""
-    return Markup(  # noqa: S704
+    return Markup(  # noqa: S704  # nosec B704
         f'<svg class="{look}" viewBox="{view}" role="img"{ratio}>'
         f"<title>{escape(title)}</title>{''.join(body)}</svg>"
     )

@@ -87,7 +87,7 @@ class Seaweed(Server):
         return {"identities": [{"name": self.access_key, "credentials": [key], "actions": ["Admin"]}]}
 
     def _socket(self, service: str) -> str:
-        return f"/tmp/seaweedfs-{service}-{self.ports[service]}.sock"  # noqa: S108 - where the others lie too
+        return f"/tmp/seaweedfs-{service}-{self.ports[service]}.sock"  # where the others lie too  # noqa: S108  # nosec B108
 
     def _answers(self) -> bool:
         # After a crash the S3 door opens seconds before the volumes behind it are known; a write sent in
@@ -104,7 +104,7 @@ class Seaweed(Server):
         # Unix sockets that the server leaves in /tmp, named by its ports; the place cannot be chosen.
         for name, port in self.ports.items():
             for socket in (f"{name}-{port}", f"{name}-grpc-{port + _GRPC}"):
-                Path(f"/tmp/seaweedfs-{socket}.sock").unlink(missing_ok=True)  # noqa: S108
+                Path(f"/tmp/seaweedfs-{socket}.sock").unlink(missing_ok=True)  # noqa: S108  # nosec B108
 
 
 def _binary() -> Path:

@@ -19,7 +19,7 @@ def upgrade() -> None:
     op.add_column("models", sa.Column("number", sa.Integer(), nullable=False, server_default="0"))
     numbered = "SELECT id, row_number() OVER (ORDER BY created_at, id) AS place FROM models"
     op.execute(
-        f"UPDATE models SET number = (SELECT place FROM ({numbered}) AS n WHERE n.id = models.id)"  # noqa: S608
+        f"UPDATE models SET number = (SELECT place FROM ({numbered}) AS n WHERE n.id = models.id)"  # noqa: S608  # nosec B608
     )
     op.create_index("uq_models_number", "models", ["number"], unique=True)
     op.create_table(
