@@ -25,6 +25,7 @@ from torch import nn
 from reel_shared.contracts import CurvePoint, Model, StageResult
 from reel_shared.errors import Corrupt
 from reel_trainer.curves import Curve
+from reel_trainer.memory import is_out_of_memory
 
 STATE = "checkpoint.json"
 WEIGHTS = "weights.safetensors"
@@ -188,10 +189,12 @@ def load(folder: Path) -> Checkpoint:
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
-    """Raises Corrupt."""
+    """Raises Corrupt, and what says that memory is too little."""
     try:
         model.load_state_dict(_read(folder / WEIGHTS))
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         raise Corrupt("The checkpoint's weights do not fit the network; start the training anew.") from error
 
 
