@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -122,6 +123,7 @@ def _templates() -> Environment:
         bytes=byte_size,
         pretty=pretty,
         percent=percent,
+        quoted=quoted,
         thousands=thousands,
         zip=zip,
     )
@@ -173,6 +175,11 @@ def byte_size(count: int) -> str:
         if size >= 1024:
             size, unit = size / 1024, larger
     return f"{size:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def quoted(value: Any) -> str:
+    """Write JSON as one word of a shell's command line."""
+    return shlex.quote(json.dumps(value, ensure_ascii=False))
 
 
 def pretty(value: Any) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
+import shlex
 from datetime import timedelta
 from pathlib import Path
 
@@ -149,8 +152,13 @@ def test_templates_have_no_inline_script_style_or_foreign_address():
         assert not re.search(r"(src|href|action)=\"(https?:)?//", text), template.name
 
 
-def test_all_that_a_visitor_loads_is_small():
-    assert sum(file.stat().st_size for file in (ROOT / "static").iterdir()) < 100_000
+def test_all_that_a_visitor_loads_is_small(client):
+    activate()
+    page = client.get("/").text
+    loaded = [client.get(address) for address in re.findall(r'"(/static/[^"]+)"', page)]
+    assert (
+        len(page) + sum(len(answer.content) for answer in loaded) < 70_000
+    )  # 100 kB with six small examples
     for script in (ROOT / "static").glob("*.js"):
         assert len(script.read_text().splitlines()) < 150, script.name
 
@@ -158,7 +166,7 @@ def test_all_that_a_visitor_loads_is_small():
 def test_static_files_are_kept_for_ever_by_version_and_nothing_else_is_served(client):
     activate()
     addresses = re.findall(r'"(/static/[^"]+)"', client.get("/").text)
-    assert len(addresses) == 4
+    assert len(addresses) == 5
     for address in addresses:
         answer = client.get(address)
         assert answer.status_code == 200
@@ -293,6 +301,48 @@ def test_filters_narrow_the_list_and_wrong_ones_are_refused(reader):
     assert reader.get("/jobs.json?queue=trainer").json()["data"] == []
     for wrong in ("state=lost", "queue=kitchen", "cursor=nonsense"):
         assert 400 <= reader.get(f"/jobs?{wrong}").status_code < 500
+
+
+def test_a_kind_narrows_the_list_and_is_refused_when_there_is_none(reader):
+    submit(2)
+    assert len(reader.get(f"/jobs.json?kind={COLLECT_PICTURES.name}").json()["data"]) == 2
+    assert reader.get("/jobs.json?queue=ingest&kind=ingest.extract_frames").json()["data"] == []
+    assert reader.get("/jobs?kind=ingest.lost").status_code == 422
+    assert "kind=ingest.extract_frames" in reader.get("/jobs?queue=ingest").text
+
+
+def test_parts_that_ended_are_not_counted_beside_their_job(reader):
+    [job_id] = submit()
+    with transaction() as session:
+        for part, state in enumerate(("succeeded", "failed", "queued")):
+            row = jobs.submit(session, COLLECT_PICTURES, CollectPicturesRequest(label="kite", query="q"))
+            row.parent_id, row.part, row.state = job_id, part, state
+    card = next(card for card in reader.get("/jobs.json").json()["queues"] if card["name"] == "ingest")
+    assert card == {"name": "ingest", "waiting": 2, "running": 0, "failed": 0, "succeeded": 0}
+
+
+def test_a_job_is_canceled_or_tried_again_by_whoever_may_submit(client):
+    client.post("/sign-in", data={"key": key("read", "submit")[1]})
+    [job_id] = submit()
+    page = client.get(f"/jobs/{job_id}").text
+    assert f'data-path="/v1/jobs/{job_id}/cancel"' in page
+    assert "/replay" not in page
+    with transaction() as session:
+        jobs.cancel(session, job_id)
+    page = client.get(f"/jobs/{job_id}").text
+    assert f'data-path="/v1/jobs/{job_id}/replay"' in page
+    assert "/cancel&#34;" not in page
+    client.post("/sign-in", data={"key": key("read")[1]})
+    assert 'class="change"' not in client.get(f"/jobs/{job_id}").text
+
+
+def test_a_job_is_asked_for_again_from_a_terminal_by_what_stands_on_its_page(reader):
+    [job_id] = submit(label="it-s")
+    found = html.unescape(reader.get(f"/jobs/{job_id}").text)
+    command = re.search(r"curl -X POST (\S+) .*?-d ('[^\n]*')", found, re.DOTALL)
+    assert command[1].endswith("/v1/web-collections")
+    [body] = shlex.split(command[2])
+    assert json.loads(body)["label"] == "it-s"
 
 
 def test_a_key_without_read_sees_its_own_jobs_only(client):

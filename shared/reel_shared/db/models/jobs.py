@@ -46,9 +46,18 @@ class Job(Base):
     worker: Mapped[str] = mapped_column(String(120), default="")
 
     __table_args__ = (
-        Index("ix_jobs_state_queue", "state", "queue"),
+        Index("ix_jobs_state_queue", "state", "queue", "created_at", "id"),
         Index("ix_jobs_created", "created_at", "id"),
         Index("ix_jobs_parent", "parent_id"),
+        Index("ix_jobs_kind", "kind", "created_at", "id"),
+        Index("ix_jobs_owner", "owner", "created_at", "id"),
+        Index(
+            "ix_jobs_parts",
+            "state",
+            "queue",
+            sqlite_where=text("part IS NOT NULL"),
+            postgresql_where=text("part IS NOT NULL"),
+        ),
         Index(
             "uq_jobs_part",
             "parent_id",
