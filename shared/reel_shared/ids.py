@@ -24,6 +24,7 @@ Prefix = Literal[
     "alc",
     "shc",
     "kch",
+    "fbk",
 ]
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from reel_shared import job_statements as statements
-from reel_shared import jobs
+from reel_shared import jobs, retention
 from reel_shared.celery_app import send, waiting_messages
 from reel_shared.contracts import KINDS, QUEUES
 from reel_shared.db.engine import reading, transaction
@@ -117,6 +117,8 @@ class Reaper:
         self.owner = new_id("wrk")
         self.stopping = threading.Event()
         self.lenient_until = 0.0
+        # A start has more urgent things to do than to delete.
+        self.sweep_at = time.monotonic() + retention.EVERY_SECONDS / 10
 
     def run(self) -> None:
         while not self.stopping.is_set():
@@ -140,6 +142,7 @@ class Reaper:
         self._find_lost()
         self._send_due()
         self._forget()
+        self._sweep()
 
     def _lead(self) -> bool:
         """Take or extend the leader's lock; False while another reaper holds it."""
@@ -231,6 +234,14 @@ class Reaper:
         oldest = utcnow() - timedelta(hours=settings().web.idempotency_hours)
         with transaction() as session:
             session.execute(sa.delete(IdempotencyRecord).where(IdempotencyRecord.created_at < oldest))
+
+    def _sweep(self) -> None:
+        """Now and then, delete what is kept for a while only; at once again while there is more."""
+        if time.monotonic() < self.sweep_at:
+            return
+        self.sweep_at = time.monotonic() + retention.EVERY_SECONDS
+        if retention.sweep() == retention.BATCH:
+            self.sweep_at = 0.0
 
 
 def main() -> None:

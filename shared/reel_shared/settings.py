@@ -98,6 +98,11 @@ class Web(BaseModel):
         description="an API key with every scope that a deployment's setup makes known; empty: none",
     )
     idempotency_hours: float = 24.0
+    visitor_hours: float = Field(
+        default=24.0,
+        gt=0,
+        description="pictures that visitors without a key try, and what was drawn of them, are deleted after this",
+    )
 
 
 class Ingest(BaseModel):

@@ -20,6 +20,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from reel_shared.contracts import StoredFile
 from reel_shared.errors import BadRequest, Forbidden, NotFound, ReelError, TooLarge, UnsupportedType
+from reel_shared.retention import VISITORS
 from reel_shared.security import Principal
 from reel_shared.settings import settings
 from reel_shared.storage import hasty_storage, storage
@@ -59,10 +60,11 @@ async def receive_upload(
         UnsupportedType: its first bytes are of no accepted kind; the rest is not read.
     """
     allowed = _allowed(request, principal, families)
+    prefix = _prefix(principal)
     if not _is_form(request):
-        return await _receive_raw(request, allowed)
+        return await _receive_raw(request, allowed, prefix)
     async with request.form(max_files=1, max_fields=100) as form:
-        return await _store_part(form.get("file"), allowed)
+        return await _store_part(form.get("file"), allowed, prefix)
 
 
 async def read_submission(
@@ -79,7 +81,7 @@ async def read_submission(
         fields = _fields(form)
         # The fields are judged before the file is stored; a key in the right form stands in for the file's.
         _validated(model, {**fields, "key": f"{PREFIX}/file"})
-        stored = await _store_part(form.get("file"), allowed)
+        stored = await _store_part(form.get("file"), allowed, _prefix(principal))
     return _validated(model, {**fields, "key": stored.key})
 
 
@@ -111,7 +113,7 @@ async def read_batch(
         packed = any(media.family == "archive" for _, media in judged)
         if packed and len(judged) > 1:
             raise BadRequest("An archive comes alone; send one, or pictures.")
-        stored = [await _store(part, media) for part, media in judged]
+        stored = [await _store(part, media, PREFIX) for part, media in judged]
     named = {"archive": stored[0].key} if packed else {"keys": [one.key for one in stored]}
     return _validated(model, {**_fields(form), **named})
 
@@ -141,7 +143,11 @@ def _is_form(request: Request) -> bool:
     return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
-async def _receive_raw(request: Request, families: Collection[Family]) -> StoredFile:
+def _prefix(principal: Principal) -> str:
+    return PREFIX if principal.may("submit") else VISITORS
+
+
+async def _receive_raw(request: Request, families: Collection[Family], prefix: str) -> StoredFile:
     media: MediaType | None = None
     head, pending, size = b"", bytearray(), 0
     announced = int(request.headers.get("content-length") or 0)
@@ -165,7 +171,7 @@ async def _receive_raw(request: Request, families: Collection[Family]) -> Stored
         _check_size(size, found.family)
         spool.write(pending)
         spool.flush()
-        return await run_in_threadpool(storage().put_file, PREFIX, Path(spool.name), found.name, found.suffix)
+        return await run_in_threadpool(storage().put_file, prefix, Path(spool.name), found.name, found.suffix)
 
 
 def _fields(form: FormData) -> dict[str, Any]:
@@ -175,10 +181,10 @@ def _fields(form: FormData) -> dict[str, Any]:
     return fields
 
 
-async def _store_part(part: UploadFile | str | None, families: Collection[Family]) -> StoredFile:
+async def _store_part(part: UploadFile | str | None, families: Collection[Family], prefix: str) -> StoredFile:
     if not isinstance(part, UploadFile):
         raise BadRequest("The form has no file, or an empty one; send it as the part 'file'.")
-    return await _store(part, await _judge(part, families))
+    return await _store(part, await _judge(part, families), prefix)
 
 
 async def _judge(part: UploadFile, families: Collection[Family]) -> MediaType:
@@ -200,10 +206,10 @@ async def _judge_named(part: UploadFile, families: Collection[Family]) -> MediaT
         raise type(error)(f"{name!r} is refused. {error.detail}", file=name, **error.extra) from None
 
 
-async def _store(part: UploadFile, media: MediaType) -> StoredFile:
+async def _store(part: UploadFile, media: MediaType, prefix: str) -> StoredFile:
     return await run_in_threadpool(
         lambda: storage().put_stream(
-            PREFIX, part.file, media.name, media.suffix, max_bytes=byte_cap(media.family)
+            prefix, part.file, media.name, media.suffix, max_bytes=byte_cap(media.family)
         )
     )
 

@@ -11,11 +11,12 @@ from reel_explainer import explain
 from reel_explainer.judging import Judgement, judge
 from reel_explainer.model import ExplainableModel
 from reel_explainer.registry import explainable, fast_body
-from reel_explainer.tasks.results import stored
+from reel_explainer.tasks.results import PREFIX, VISITORS, stored
 from reel_shared.contracts import EXPLAIN_PICTURE, ExplainPictureRequest
 from reel_shared.contracts.explanations import Method
 from reel_shared.images import open_picture
 from reel_shared.jobs import Outcome
+from reel_shared.retention import VISITORS as UPLOADS
 from reel_shared.runner import Context, task
 from reel_shared.settings import settings
 from reel_shared.storage import storage
@@ -39,7 +40,8 @@ def explain_picture(context: Context, request: ExplainPictureRequest) -> Outcome
         fast=fast.engine if fast else None,
     )
     judged = _judged(context, model, found, request) if request.faithfulness else {}
-    return Outcome(stored(model.id, found, request, judged, fast))
+    prefix = VISITORS if request.key.startswith(f"{UPLOADS}/") else PREFIX
+    return Outcome(stored(model.id, found, request, judged, fast, prefix))
 
 
 def _judged(

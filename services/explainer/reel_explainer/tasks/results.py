@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from reel_explainer import explain
@@ -29,6 +30,24 @@ from reel_shared.storage import storage
 LISTED = 20
 """Predictions in a result; a model may know more classes."""
 PREFIX = "explanations"
+VISITORS = f"{PREFIX}/visitors"
+"""What was drawn of pictures of people without a key; `reel_shared.retention` deletes it after a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where the files of one result go."""
+
+    prefix: str
+
+    def put(self, data: bytes, media_type: str, suffix: str) -> StoredFile:
+        return storage().put_bytes(self.prefix, data, media_type, suffix)
+
+    def png(self, data: bytes) -> StoredFile:
+        return self.put(data, "image/png", ".png")
+
+    def npy(self, data: bytes) -> StoredFile:
+        return self.put(data, "application/octet-stream", ".npy")
 
 
 Judged = Mapping[str, Mapping[Method, Judgement]]
@@ -41,8 +60,10 @@ def stored(
     options: ExplanationOptions,
     judged: Judged = MappingProxyType({}),
     fast: FastBody | None = None,
+    prefix: str = PREFIX,
 ) -> ExplainPictureResult:
     """Store one picture's files and return the result that names them."""
+    shelf = Shelf(prefix)
     return ExplainPictureResult(
         model=model,
         engine=fast.name if fast else "torch f32",
@@ -50,37 +71,36 @@ def stored(
         predictions=[
             LabelProbability(label=label, probability=chance) for label, chance in found.predictions[:LISTED]
         ],
-        picture=store_png(png(found.square)),
-        explanations=[_explanation(one, options, judged.get(one.label, {})) for one in found.explanations],
-        difference=_difference(found.difference) if found.difference else None,
-        features=[_sheet(sheet) for sheet in found.features],
-        panel=store_png(found.panel) if found.panel else None,
-        animation=storage().put_bytes(PREFIX, found.animation, "image/gif", ".gif")
-        if found.animation
-        else None,
+        picture=shelf.png(png(found.square)),
+        explanations=[
+            _explanation(one, options, judged.get(one.label, {}), shelf) for one in found.explanations
+        ],
+        difference=_difference(found.difference, shelf) if found.difference else None,
+        features=[_sheet(sheet, shelf) for sheet in found.features],
+        panel=shelf.png(found.panel) if found.panel else None,
+        animation=shelf.put(found.animation, "image/gif", ".gif") if found.animation else None,
     )
 
 
 def store_png(data: bytes) -> StoredFile:
-    return storage().put_bytes(PREFIX, data, "image/png", ".png")
-
-
-def store_npy(data: bytes) -> StoredFile:
-    return storage().put_bytes(PREFIX, data, "application/octet-stream", ".npy")
+    return Shelf(PREFIX).png(data)
 
 
 def _explanation(
-    one: explain.LabelExplanation, options: ExplanationOptions, judged: Mapping[Method, Judgement]
+    one: explain.LabelExplanation,
+    options: ExplanationOptions,
+    judged: Mapping[Method, Judgement],
+    shelf: Shelf,
 ) -> Explanation:
     return Explanation(
         label=one.label,
         probability=one.probability,
-        **{method: store_png(data) for method, data in one.drawings.items()},
+        **{method: shelf.png(data) for method, data in one.drawings.items()},
         border_share=one.border_share,
-        arrays={method: store_npy(data) for method, data in one.arrays.items()},
+        arrays={method: shelf.npy(data) for method, data in one.arrays.items()},
         heat=one.heat.tolist() if "json" in options.outputs else None,
         faithfulness={method: _faithfulness(judgement) for method, judgement in judged.items()},
-        faithfulness_plot=_plot(judged) if judged else None,
+        faithfulness_plot=_plot(judged, shelf) if judged else None,
     )
 
 
@@ -99,7 +119,7 @@ def _faithfulness(judgement: Judgement) -> Faithfulness:
     )
 
 
-def _plot(judged: Mapping[Method, Judgement]) -> StoredFile:
+def _plot(judged: Mapping[Method, Judgement], shelf: Shelf) -> StoredFile:
     titled = [
         (
             f"{method}: {one.curves.deletion_area:.2f} deletion, {one.curves.insertion_area:.2f} insertion",
@@ -107,24 +127,24 @@ def _plot(judged: Mapping[Method, Judgement]) -> StoredFile:
         )
         for method, one in judged.items()
     ]
-    return store_png(panel(titled))
+    return shelf.png(panel(titled))
 
 
-def _difference(found: explain.LabelDifference) -> LabelDifference:
+def _difference(found: explain.LabelDifference, shelf: Shelf) -> LabelDifference:
     return LabelDifference(
         labels=found.labels,
         largest=float(abs(found.change).max()),
-        picture=store_png(found.picture),
-        array=store_npy(npy(found.change)),
+        picture=shelf.png(found.picture),
+        array=shelf.npy(npy(found.change)),
     )
 
 
-def _sheet(sheet: explain.FeatureSheet) -> FeatureSheet:
+def _sheet(sheet: explain.FeatureSheet, shelf: Shelf) -> FeatureSheet:
     return FeatureSheet(
         label=sheet.label,
         channels=[
             FeatureChannel(channel=one.channel, activation=one.activation, weight=one.weight, share=one.share)
             for one in sheet.channels
         ],
-        picture=store_png(sheet.picture),
+        picture=shelf.png(sheet.picture),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from reel_web.pages import (
+    answers,
     datasets,
     jobs,
     models,
@@ -20,6 +21,7 @@ from reel_web.pages import (
 
 PARTS = (
     try_it,
+    answers,
     datasets,
     pictures,
     splits,

@@ -131,6 +131,11 @@ def _retention() -> list[dict[str, str]]:
     web, s3, inference = settings().web, settings().s3, settings().inference
     return [
         {
+            "what": "Pictures of the demo's visitors, and what was drawn of them",
+            "kept": f"{web.visitor_hours:g} hours; of a wrong answer until it was looked at",
+            "setting": "REEL_WEB__VISITOR_HOURS",
+        },
+        {
             "what": "Links to files",
             "kept": f"{s3.url_lifetime_seconds // 60} minutes",
             "setting": "REEL_S3__URL_LIFETIME_SECONDS",

@@ -12,7 +12,9 @@ from reel_shared.contracts import ACTIVE
 from reel_shared.db.engine import reading
 from reel_shared.db.lookups import find_model
 from reel_shared.errors import NoModel
+from reel_shared.security import Principal
 from reel_shared.settings import settings
+from reel_web import answers
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Greeted
 
@@ -23,12 +25,20 @@ router = APIRouter(route_class=PageRoute, dependencies=[Greeted])
 @router.get("/index.json")
 def try_it(request: Request) -> Response:
     """The demo page, or what to do when there is no model yet."""
+    public = settings().web.public_demo
+    viewer: Principal | None = request.state.principal
+    is_open = public or (viewer is not None and viewer.may("submit"))
     with reading() as session:
-        model = active_model(session)
+        model, examples = active_model(session), []
+        if model is not None and is_open:
+            examples = answers.examples(session, find_model(session, ACTIVE))
     limits = settings().limits
     data = {
         "model": model,
-        "open": settings().web.public_demo,
+        "open": is_open,
+        "visitor": public,
+        "examples": [each["id"] for each in examples],
+        "hours": settings().web.visitor_hours,
         "picture_bytes": limits.picture_bytes,
         "base_url": str(request.base_url).rstrip("/"),
     }

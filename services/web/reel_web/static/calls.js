@@ -1,12 +1,13 @@
 // Calls to the API. Every refusal becomes an Error whose message is a sentence for people.
 "use strict";
+let credentials = "same-origin"; // "omit": as a visitor, whoever is signed in
 const TERMINAL = ["succeeded", "failed", "canceled"];
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 async function call(path, signal, options = {}) {
   let answer;
   try {
-    answer = await fetch(path, { signal, ...options });
+    answer = await fetch(path, { signal, credentials, ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error("The server does not answer. Check that it is running, then try again.");

@@ -4,9 +4,12 @@
 const $ = (id) => document.getElementById(id);
 const [zone, file, problem, result, stage] = ["drop", "file", "problem", "result", "stage"].map($);
 const [picture, overlay, controls, note] = ["picture", "overlay", "controls", "note"].map($);
-let run = null; // what is on the screen: its signal, bytes, upload key, explanations by label, chosen label
+const beside = { stage: $("stage2"), picture: $("picture2"), overlay: $("overlay2"), note: $("note2"), label: $("versus") };
+let run = null; // what is on the screen: its signal, bytes, upload key, answer, explanations by label, chosen labels
+if (zone.dataset.visitor === "yes") credentials = "omit";
 
-const words = { gradcam: "Warm colours mark", guided: "The lines mark, pixel by pixel," };
+const METHODS = ["gradcam", "guided_backprop", "guided"];
+const words = { gradcam: "Warm colours mark", guided_backprop: "The lines mark, pixel by pixel,", guided: "Lines where the heat is mark" };
 const people = (label) => (label.charAt(0).toUpperCase() + label.slice(1)).replace(/[-_]/g, " ");
 const percent = (p) => (p > 0 && p < 0.001 ? "< 0.1 %" : `${(100 * p).toFixed(1)} %`);
 
@@ -26,16 +29,20 @@ async function start(blob) {
     return refuse(new Error(`Pictures may have up to ${zone.dataset.size}. Choose a smaller one.`), "The picture is too large");
   }
   run?.stop.abort();
-  const mine = (run = { stop: new AbortController(), blob, shown: {}, label: null });
-  stage.classList.remove("busy");
+  const mine = (run = { stop: new AbortController(), blob, shown: {}, label: null, versus: null });
   URL.revokeObjectURL(picture.src);
-  picture.src = URL.createObjectURL(blob);
-  overlay.removeAttribute("src");
+  beside.picture.src = picture.src = URL.createObjectURL(blob);
+  for (const each of [stage, beside.stage]) each.classList.remove("busy");
+  for (const each of [overlay, beside.overlay]) each.removeAttribute("src");
+  beside.label.value = "";
+  beside.stage.closest("figure").hidden = true;
   controls.disabled = true;
   const began = performance.now();
   try {
     const answer = await post("/v1/models/active/predict?top_k=3", blob, mine.stop.signal);
+    mine.answer = answer;
     tell(answer, performance.now() - began);
+    document.dispatchEvent(new CustomEvent("answered", { detail: mine }));
     await explain(answer.predictions[0].label);
   } catch (error) {
     if (run !== mine) return;
@@ -48,7 +55,7 @@ function tell(answer, took) {
   const [first, second] = answer.predictions;
   const unsure = !answer.confident;
   $("verdict").textContent = unsure && second ? `${people(first.label)} or ${people(second.label)}?` : people(first.label);
-  $("kicker").textContent = unsure ? "Not sure" : "This looks like";
+  $("kicker").textContent = unsure ? "Not confident" : "This looks like";
   $("rows").replaceChildren(...answer.predictions.map(row));
   $("timing").textContent = `Answered in ${Math.round(took)} ms by ${answer.model}. Choose a label to see its heat map.`;
   zone.classList.add("compact");
@@ -74,40 +81,56 @@ async function explain(label) {
   const mine = run;
   mine.label = label;
   problem.hidden = true;
+  $("as").value = label;
   for (const button of $("rows").querySelectorAll("button")) {
     button.setAttribute("aria-pressed", String(button.dataset.label === label));
   }
+  await fetched(mine, label, stage, note, () => mine.label === label);
+}
+
+async function compare() {
+  const mine = run;
+  const label = (mine.versus = beside.label.value || null);
+  beside.stage.closest("figure").hidden = !label;
+  if (label) await fetched(mine, label, beside.stage, beside.note, () => mine.versus === label);
+}
+
+// Have a label explained, once for each picture, and show it where `wanted` still says so.
+async function fetched(mine, label, place, caption, wanted) {
+  const current = () => run === mine && wanted();
   if (!mine.shown[label]) {
-    stage.classList.add("busy");
-    note.textContent = `Looking for what speaks for ${people(label)} …`;
+    place.classList.add("busy");
+    caption.textContent = `Looking for what speaks for ${people(label)} …`;
     try {
       const { signal } = mine.stop;
       mine.upload ??= post("/v1/uploads", mine.blob, signal);
       const { key } = await mine.upload;
-      const waiting = () => { if (run === mine) note.textContent = "Waiting for a free explainer …"; };
-      const job = await ended(await post("/v1/explanations", { key, labels: [label] }, signal), signal, waiting);
+      const waiting = () => { if (current()) caption.textContent = "Waiting for a free explainer …"; };
+      const asked = { key, labels: [label], methods: METHODS };
+      const job = await ended(await post("/v1/explanations", asked, signal), signal, waiting);
       mine.shown[label] = job.result.explanations[0];
+      document.dispatchEvent(new CustomEvent("explained", { detail: { mine, job, key } }));
     } catch (error) {
       mine.upload = undefined;
-      if (run === mine) note.textContent = "The heat map could not be drawn.";
+      if (current()) caption.textContent = "The heat map could not be drawn.";
       throw error;
     } finally {
-      if (run === mine && mine.label === label) stage.classList.remove("busy");
+      if (current()) place.classList.remove("busy");
     }
   }
-  if (run === mine && mine.label === label) show();
+  if (current()) show();
 }
 
 function show() {
-  const found = run.shown[run.label];
   const method = document.querySelector("[name=method]:checked").value;
-  if (found[method]) overlay.src = found[method].url; else overlay.removeAttribute("src");
-  overlay.alt = `What speaks for ${people(run.label)}`;
-  overlay.style.opacity = $("opacity").value / 100;
-  note.textContent = found[method]
-    ? `${words[method]} what speaks for ${people(run.label)}.`
-    : "This kind of network has no such picture.";
-  stage.classList.remove("busy");
+  for (const [label, place, caption] of [[run.label, overlay, note], [run.versus, beside.overlay, beside.note]]) {
+    const found = run.shown[label];
+    if (!found) continue;
+    if (found[method]) place.src = found[method].url; else place.removeAttribute("src");
+    place.alt = `What speaks for ${people(label)}`;
+    place.style.opacity = $("opacity").value / 100;
+    caption.textContent = found[method] ? `${words[method]} what speaks for ${people(label)}, ${percent(found.probability)}.` : "This kind of network has no such picture.";
+  }
   controls.disabled = false;
 }
 
@@ -115,16 +138,10 @@ overlay.addEventListener("error", () => {
   run.shown = {};
   note.textContent = "The link to the heat map has run out. Choose the label again.";
 });
-controls.addEventListener("input", () => { if (run?.shown[run.label]) show(); });
-file.addEventListener("change", () => { start(file.files[0]); file.value = ""; });
-// A picture may be dropped anywhere on the page.
-for (const type of ["dragover", "dragleave", "drop"]) {
-  document.addEventListener(type, (event) => {
-    event.preventDefault();
-    zone.classList.toggle("over", type === "dragover");
-    if (type === "drop") start(event.dataTransfer.files[0]);
-  });
-}
-document.addEventListener("paste", (event) => {
-  if (event.clipboardData.files.length) start(event.clipboardData.files[0]);
+controls.addEventListener("input", (event) => {
+  if (!run?.shown[run.label]) return;
+  if (event.target.id === "as") explain(event.target.value).catch(refuse);
+  else if (event.target === beside.label) compare().catch(refuse);
+  else show();
 });
+for (const input of [file, $("camera")]) input.addEventListener("change", () => { start(input.files[0]); input.value = ""; });

@@ -3,6 +3,7 @@
 from reel_shared.db.models.access import ApiKey, IdempotencyRecord, KeyChange
 from reel_shared.db.models.base import Base, utcnow
 from reel_shared.db.models.curation import ImageChange, SplitPin, SubjectMark, Takedown
+from reel_shared.db.models.feedback import Feedback
 from reel_shared.db.models.jobs import Job, JobEvent, Lock, OutboxMessage
 from reel_shared.db.models.pictures import Candidate, Collection, Image, Movie
 from reel_shared.db.models.registry import (
@@ -22,6 +23,7 @@ __all__ = [
     "Candidate",
     "Collection",
     "DatasetVersion",
+    "Feedback",
     "IdempotencyRecord",
     "Image",
     "ImageChange",
