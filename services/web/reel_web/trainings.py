@@ -83,6 +83,11 @@ def accuracy_chart(stages: Sequence[Mapping[str, Any]]) -> Markup:
     )
 
 
+def told_sources(stages: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return name and look of each line that the accuracy's drawing has."""
+    return [(name, look) for key, name, look in SOURCES if _epochs(stages, key)]
+
+
 def rate_chart(stages: Sequence[Mapping[str, Any]]) -> Markup:
     return lines(
         "Learning rate of the head over batches, logarithmic",

@@ -115,7 +115,8 @@ def show_training(job_id: str, request: Request, viewer: Reader) -> Response:
         "accuracy": trainings.accuracy_chart(stages),
         "lr": trainings.rate_chart(stages),
     }
-    return page(request, "training.html", data, drawn={"charts": charts})
+    drawn = {"charts": charts, "sources": trainings.told_sources(stages)}
+    return page(request, "training.html", data, drawn=drawn)
 
 
 def name_of(row: dict[str, Any]) -> str:

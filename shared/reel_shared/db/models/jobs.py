@@ -52,13 +52,6 @@ class Job(Base):
         Index("ix_jobs_kind", "kind", "created_at", "id"),
         Index("ix_jobs_owner", "owner", "created_at", "id"),
         Index(
-            "ix_jobs_parts",
-            "state",
-            "queue",
-            sqlite_where=text("part IS NOT NULL"),
-            postgresql_where=text("part IS NOT NULL"),
-        ),
-        Index(
             "uq_jobs_part",
             "parent_id",
             "kind",

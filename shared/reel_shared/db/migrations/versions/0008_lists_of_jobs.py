@@ -1,6 +1,5 @@
-"""indexes for lists of jobs: of a state and queue, a kind, an owner; parts are not counted beside their jobs"""
+"""indexes for lists of jobs: of a state and queue, of a kind, of an owner"""
 
-import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
@@ -14,12 +13,9 @@ def upgrade() -> None:
     op.create_index("ix_jobs_state_queue", "jobs", ["state", "queue", "created_at", "id"])
     op.create_index("ix_jobs_kind", "jobs", ["kind", "created_at", "id"])
     op.create_index("ix_jobs_owner", "jobs", ["owner", "created_at", "id"])
-    parts = sa.text("part IS NOT NULL")
-    op.create_index("ix_jobs_parts", "jobs", ["state", "queue"], sqlite_where=parts, postgresql_where=parts)
 
 
 def downgrade() -> None:
-    op.drop_index("ix_jobs_parts", "jobs")
     op.drop_index("ix_jobs_owner", "jobs")
     op.drop_index("ix_jobs_kind", "jobs")
     op.drop_index("ix_jobs_state_queue", "jobs")
