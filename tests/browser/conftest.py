@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from axe_playwright_python import sync_playwright as axe
+from playwright import sync_api as playwright
 
 from reel_shared.db.engine import transaction
 from reel_shared.embedded import Seaweed
@@ -22,21 +24,18 @@ from reel_shared.security import create_key
 from reel_shared.testing.stack import forget
 from reel_shared.web import sessions
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: make test-browser"
-)
-axe = pytest.importorskip(
-    "axe_playwright_python.sync_playwright", reason="axe is not installed: make test-browser"
-)
-
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 START_SECONDS = 20
+PATIENCE_SECONDS = 20
 WIDE, PHONE = (1280, 860), (390, 844)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[playwright.Browser]:
-    """The system's Chromium, or the one that playwright has fetched for itself."""
+    """The system's Chromium, or the one that playwright has fetched for itself.
+
+    Not longer than a module: while playwright is there, nobody else in this process may run an event loop.
+    """
     with playwright.sync_playwright() as driver:
         path = CHROMIUM or driver.chromium.executable_path
         if not Path(path).exists():
@@ -94,7 +93,7 @@ def site(_migrated_sqlite: Path, _s3: Seaweed, tmp_path_factory: pytest.TempPath
             time.sleep(0.02)
         assert server.started
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        answer = httpx.post(f"{url}/sign-in", data={"key": token}, trust_env=False)
+        answer = httpx.post(f"{url}/sign-in", data={"key": token}, trust_env=False, timeout=PATIENCE_SECONDS)
         yield Site(url, token, answer.cookies[sessions.COOKIE], data)
         server.should_exit = True
         thread.join(START_SECONDS)
@@ -125,7 +124,7 @@ def open_page(chromium: playwright.Browser, site: Site) -> Iterator[Callable[...
         )
         contexts.append(context)
         context.add_cookies([{"name": sessions.COOKIE, "value": site.cookie, "url": site.url}])
-        context.set_default_timeout(8000)
+        context.set_default_timeout(1000 * PATIENCE_SECONDS)
         page = context.new_page()
         page.on("console", heard)
         page.on("pageerror", lambda error: wrong.append(str(error)))

@@ -119,7 +119,7 @@ def queued(kind):
         return session.scalar(sa.select(Job.id).filter_by(kind=kind.name, state="queued"))
 
 
-def waits(condition, seconds=8.0):
+def waits(condition, seconds=20.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -188,6 +188,23 @@ def test_twenty_pictures_are_labelled_by_keyboard_with_undo(open_page, filled):
     assert rows()[f"img_{FRAMES + 1:03}"].label == "moon"
     page.goto("/review?dataset=films&kind=label")
     page.wait_for_selector("#told:has-text('4 to look at')")
+
+
+def test_a_conflict_is_settled_by_one_key(open_page, filled):
+    with transaction() as session:
+        row = session.get_one(Image, "img_050")
+        facts = {column.key: getattr(row, column.key) for column in sa.inspect(Image).columns}
+        facts |= {"dataset": "pairs"}
+        session.add(Image(**{**facts, "id": "img_900", "label": "moon"}))
+        doubt = {"state": "quarantined", "state_reason": "conflict", "duplicate_of": "img_900"}
+        session.add(Image(**{**facts, "id": "img_901", "label": "kite", **doubt}))
+    page = open_page("/review?dataset=pairs")
+    page.wait_for_selector(".case.current .other")
+    page.keyboard.press("o")
+    page.wait_for_selector("text=Nothing is left in doubt")
+    found = rows(dataset="pairs")
+    assert (found["img_900"].state, found["img_900"].label) == ("active", "moon")
+    assert (found["img_901"].state, found["img_901"].duplicate_of) == ("duplicate", "img_900")
 
 
 def test_a_scene_is_pinned_and_the_next_certificate_has_it(open_page, filled):
