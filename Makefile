@@ -7,10 +7,10 @@ SOURCES := shared/reel_shared shared/networks/reel_networks $(wildcard services/
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full up test test-browser test-gpu k8s-test lint bench clean run-ready dev-ready bench-ready
+.PHONY: help demo demo-full up test test-browser test-gpu compose-test k8s-test lint bench clean run-ready dev-ready bench-ready
 
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 
 demo: run-ready ## the whole mission on a small film studio, then a report; under 8 minutes on 2 cores
 	$(BIN)/reel demo
@@ -33,6 +33,9 @@ test-gpu: dev-ready ## run the tests that need an NVIDIA GPU, on one
 
 k8s-test: dev-ready ## render every overlay of k8s/, validate it for two releases of Kubernetes, hold it to the policies
 	$(BIN)/pytest -n 0 tests/deploy/test_k*.py
+
+compose-test: dev-ready ## docker-compose.yml for real: build, train, serve, scale and kill under load; ARGS=--no-build
+	$(BIN)/python tests/compose/end_to_end.py $(ARGS)
 
 lint: dev-ready ## style, types, security, import rules, templates, the lock file
 	$(BIN)/ruff check .

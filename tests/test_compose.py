@@ -1,6 +1,6 @@
 """docker-compose.yml, as a file: containers are limited, watched, pinned, without rights; no secret stands in it.
 
-This only reads it.
+`make compose-test` runs what it describes; this only reads it.
 """
 
 from __future__ import annotations
