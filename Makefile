@@ -7,7 +7,7 @@ SOURCES := shared/reel_shared shared/networks/reel_networks $(wildcard services/
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full up test test-browser test-gpu compose-test k8s-test lint bench clean run-ready dev-ready bench-ready
+.PHONY: help demo demo-full up test test-browser test-gpu chaos compose-test k8s-test lint bench clean run-ready dev-ready bench-ready
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -22,7 +22,7 @@ up: run-ready ## run the platform on this machine until Ctrl-C; it prints its ad
 	$(BIN)/reel up
 
 test: dev-ready ## run every test, against real servers that the run starts itself
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-browser: dev-ready ## the tests in a real browser alone; fetches a Chromium where the system has none
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || $(BIN)/playwright install --with-deps chromium
@@ -36,6 +36,12 @@ k8s-test: dev-ready ## render every overlay of k8s/, validate it for two release
 
 compose-test: dev-ready ## docker-compose.yml for real: build, train, serve, scale and kill under load; ARGS=--no-build
 	$(BIN)/python tests/compose/end_to_end.py $(ARGS)
+
+chaos: export REEL_CHAOS_SEEDS ?= 1 2 3
+chaos: export REEL_CHAOS_JOBS ?= 400
+chaos: export REEL_CHAOS_KILLS ?= 40
+chaos: dev-ready ## what is promised while everything is killed, longer than in the tests: docs/reliability.md
+	$(BIN)/pytest -n 0 -rP tests/chaos
 
 lint: dev-ready ## style, types, security, import rules, templates, the lock file
 	$(BIN)/ruff check .
