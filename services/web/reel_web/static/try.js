@@ -139,9 +139,8 @@ overlay.addEventListener("error", () => {
   note.textContent = "The link to the heat map has run out. Choose the label again.";
 });
 controls.addEventListener("input", (event) => {
-  if (!run?.shown[run.label]) return;
   if (event.target.id === "as") explain(event.target.value).catch(refuse);
   else if (event.target === beside.label) compare().catch(refuse);
-  else show();
+  else if (run.shown[run.label]) show();
 });
 for (const input of [file, $("camera")]) input.addEventListener("change", () => { start(input.files[0]); input.value = ""; });
