@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 import structlog
 
 from reel_shared.db.engine import reading
 from reel_shared.db.models import Feedback, utcnow
-from reel_shared.s3 import ObjectInfo
 from reel_shared.settings import settings
 from reel_shared.storage import hasty_storage
+
+if TYPE_CHECKING:  # the S3 client, which an API that takes uploads needs only at the first one
+    from reel_shared.s3 import ObjectInfo
 
 log = structlog.get_logger(__name__)
 VISITORS = "uploads/visitors"
