@@ -71,15 +71,7 @@ def create_key(
     if expires_at is not None and expires_at <= utcnow():
         raise Unprocessable("expires_at has already passed; give a later time or none.")
     prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    key = ApiKey(
-        id=new_id("key"),
-        name=name[:100],
-        prefix=prefix,
-        secret_sha256=_digest(secret),
-        scopes=[scope for scope in SCOPES if scope in wanted],
-        expires_at=expires_at,
-    )
-    _add(session, key, by)
+    key = _add(session, prefix, secret, name, wanted, expires_at=expires_at, by=by)
     return key, f"reel_{prefix}_{secret}"
 
 
@@ -98,22 +90,32 @@ def adopt_key(session: Session, token: str, name: str, scopes: Iterable[Scope]) 
         raise Unprocessable(f"Another key begins with reel_{prefix}; make a new one.")
     if known is not None:
         return False
-    wanted = set(scopes)
+    _add(session, prefix, secret, name, set(scopes))
+    return True
+
+
+def _add(
+    session: Session,
+    prefix: str,
+    secret: str,
+    name: str,
+    scopes: set[str] | set[Scope],
+    *,
+    expires_at: datetime | None = None,
+    by: str = "",
+) -> ApiKey:
     key = ApiKey(
         id=new_id("key"),
         name=name[:100],
         prefix=prefix,
         secret_sha256=_digest(secret),
-        scopes=[scope for scope in SCOPES if scope in wanted],
+        scopes=[scope for scope in SCOPES if scope in scopes],
+        expires_at=expires_at,
     )
-    _add(session, key, by="")
-    return True
-
-
-def _add(session: Session, key: ApiKey, by: str) -> None:
     session.add(key)
     session.flush()
     _note(session, key, "made", by)
+    return key
 
 
 def _note(session: Session, key: ApiKey, action: KeyAction, by: str) -> None:
