@@ -142,11 +142,14 @@ def _strips(
     for movie in movies:
         scenes = seen.scenes.get(movie.id, [])
         ends = [scene.start for scene in scenes[1:]] + [movie.duration_seconds]
-        strip = [
-            _scene(scene, end, of_scene.get((movie.id, scene.number)))
-            for scene, end in zip(scenes, ends, strict=False)
-        ]
-        held = sum(scene["seconds"] for scene in strip if scene["side"] == "valid")
+        seconds = [max(end - scene.start, 0.1) for scene, end in zip(scenes, ends, strict=False)]
+        held = sum(lasts for scene, lasts in zip(scenes, seconds, strict=False) if scene.side == "valid")
+        strip = None  # of films that are not shown, most of the work
+        if not many or movie.id == chosen:
+            strip = [
+                _scene(scene, lasts, end, of_scene.get((movie.id, scene.number)))
+                for scene, lasts, end in zip(scenes, seconds, ends, strict=False)
+            ]
         found.append(
             {
                 "movie_id": movie.id,
@@ -154,8 +157,8 @@ def _strips(
                 "label": movie.label,
                 "seconds": movie.duration_seconds,
                 "lasts": clock(movie.duration_seconds),
-                "count": len(strip),
-                "scenes": strip if not many or movie.id == chosen else None,
+                "count": len(scenes),
+                "scenes": strip,
                 "address": f"/datasets/{row.dataset}/versions/{row.id}?film={movie.id}",
                 "valid_share": held / movie.duration_seconds if movie.duration_seconds else 0.0,
             }
@@ -163,11 +166,11 @@ def _strips(
     return found
 
 
-def _scene(scene: SceneView, end: float, pin: SplitPin | None) -> dict[str, Any]:
+def _scene(scene: SceneView, seconds: float, end: float, pin: SplitPin | None) -> dict[str, Any]:
     return {
         "number": scene.number,
         "start": scene.start,
-        "seconds": max(end - scene.start, 0.1),
+        "seconds": seconds,
         "from": clock(scene.start),
         "to": clock(end),
         "side": scene.side,
