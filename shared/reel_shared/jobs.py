@@ -194,7 +194,7 @@ def succeed(session: Session, lease: Lease, outcome: Outcome) -> State:
     if job is None:
         return end_canceled(session, lease)
     _tell_end(session, lease.job_id, State.SUCCEEDED)
-    for kind, request in follow_ups(lease.kind, lease.request, result):
+    for kind, request in follow_ups(lease.job_id, lease.kind, lease.request, result):
         submit(session, kind, request, owner=job.owner, labels=job.metadata, parent_id=lease.job_id)
     return State.SUCCEEDED
 

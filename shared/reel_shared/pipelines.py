@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from reel_shared import contracts
-from reel_shared.contracts import COLLECT_PICTURES, IMPORT_DATASET, MAKE_VARIANTS, JsonObject, Kind, Model
+from reel_shared.contracts import (
+    COLLECT_PICTURES,
+    EXPLAIN_PICTURES,
+    IMPORT_DATASET,
+    MAKE_VARIANTS,
+    PREDICT_PICTURES,
+    JsonObject,
+    Kind,
+    Model,
+)
 
 
 class Step(NamedTuple):
@@ -14,7 +23,8 @@ class Step(NamedTuple):
     then: Kind
     when: Callable[[JsonObject, JsonObject], bool]
     """Given the finished job's request and result."""
-    request: Callable[[JsonObject, JsonObject], Model]
+    request: Callable[[str, JsonObject, JsonObject], Model]
+    """Given its id too."""
 
 
 PIPELINE: tuple[Step, ...] = (
@@ -22,7 +32,7 @@ PIPELINE: tuple[Step, ...] = (
         after=COLLECT_PICTURES,
         then=MAKE_VARIANTS,
         when=lambda request, result: request["augment"] and result["counts"]["kept"] > 0,
-        request=lambda request, result: contracts.MakeVariantsRequest(
+        request=lambda _id, request, result: contracts.MakeVariantsRequest(
             dataset=request["dataset"], label=request["label"], collection_id=result["collection_id"]
         ),
     ),
@@ -32,14 +42,24 @@ PIPELINE: tuple[Step, ...] = (
         when=lambda request, result: (
             request["augment"] and result["collection_id"] is not None and result["counts"]["kept"] > 0
         ),
-        request=lambda request, result: contracts.MakeVariantsRequest(
+        request=lambda _id, request, result: contracts.MakeVariantsRequest(
             dataset=request["dataset"], collection_id=result["collection_id"]
+        ),
+    ),
+    Step(
+        after=PREDICT_PICTURES,
+        then=EXPLAIN_PICTURES,
+        when=lambda request, result: request.get("explain_not_sure") is not None and result["not_sure"] > 0,
+        request=lambda job_id, request, _result: contracts.ExplainPicturesRequest(
+            not_sure_in=job_id, limit=contracts.MOST_EXPLAINED, **request["explain_not_sure"]
         ),
     ),
 )
 
 
-def follow_ups(kind: str, request: dict[str, Any], result: dict[str, Any]) -> Iterator[tuple[Kind, Model]]:
+def follow_ups(
+    job_id: str, kind: str, request: dict[str, Any], result: dict[str, Any]
+) -> Iterator[tuple[Kind, Model]]:
     for step in PIPELINE:
         if step.after.name == kind and step.when(request, result):
-            yield step.then, step.request(request, result)
+            yield step.then, step.request(job_id, request, result)

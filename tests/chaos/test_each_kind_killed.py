@@ -395,6 +395,21 @@ def test_explain_pictures(running: Platform, story: Story) -> None:
     assert all(storage().exists(line["explanations"][0]["gradcam"]["key"]) for line in lines)
 
 
+def test_explain_part(running: Platform, story: Story) -> None:
+    """The one worker of the queue dies with a batch and one of its parts: no line is lost, none comes twice."""
+    asked = (keys(running, job_id=story.frames.id) + keys(running, job_id=story.pictures.id)) * 10
+    request = contracts.ExplainPicturesRequest(
+        keys=asked[:210], methods=["gradcam"], model=new_id_of(story.model, "model_id")
+    )
+    job = story.killed(lambda: story.client.explain_pictures(request), lambda job: job.progress_done > 0)
+    parts = running.rows(Job, parent_id=job.id)
+    attempts = [running.check_ended_once(part.id, attempts=part.attempt).attempt for part in parts]
+    assert sorted(attempts) == [1, 1, 2]
+    result = contracts.ExplainPicturesResult.model_validate(job.result)
+    assert (result.count, result.failed, result.parts) == (210, 0, 3)
+    assert [line["key"] for line in story.client.explanation_results(job.id)] == request.keys
+
+
 # --- storage away -----------------------------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ from reel_shared.db.engine import reading
 from reel_shared.db.lookups import find_model
 from reel_shared.db.models import DatasetVersion, Job
 from reel_shared.errors import Conflict, Forbidden, NotFound, Unprocessable
+from reel_shared.json_lines import JSON_LINES
 from reel_shared.security import Principal
 from reel_shared.storage import storage
 from reel_shared.web import uploads
@@ -45,7 +46,6 @@ from reel_shared.web.requests import large_body
 from reel_shared.web.schemas import JobView
 
 PICTURES: tuple[Family, ...] = ("picture",)
-JSON_LINES = "application/x-ndjson"
 Asker = Annotated[Principal, Depends(require("read", "submit"))]
 
 

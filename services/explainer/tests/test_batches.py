@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from reel_explainer import api
 from reel_explainer.explain import explain_picture
 from reel_explainer.model import frozen
 from reel_explainer.tasks import batches, explain_pictures
-from reel_shared import jobs
+from reel_shared import errors, fan_out, jobs
 from reel_shared.contracts import (
+    EXPLAIN_PART,
     EXPLAIN_PICTURES,
     PREDICT_PICTURES,
     ExplainPictureResult,
@@ -25,7 +27,8 @@ from reel_shared.contracts import (
     PredictPicturesRequest,
     PredictPicturesResult,
 )
-from reel_shared.db.engine import transaction
+from reel_shared.db.engine import transact, transaction
+from reel_shared.db.models import Job
 from reel_shared.jobs import Outcome
 from reel_shared.runner import run_job
 from reel_shared.security import create_key
@@ -217,6 +220,57 @@ def test_several_pictures_go_through_the_network_at_once(publish, keys, reel, mo
     explained(submit(keys=keys * 15, **GRADCAM))
     assert max(sizes) == 8 * 300**2 // 128**2
     assert sum(sizes) == 45
+
+
+def parts_of(job_id):
+    with transaction() as session:
+        found = session.query(Job).filter_by(parent_id=job_id, kind=EXPLAIN_PART.name).order_by(Job.part)
+        return [(part.state, part.request["model"], part.result["count"]) for part in found]
+
+
+def test_a_large_batch_is_cut_and_its_lines_come_in_order(publish, keys, reel, monkeypatch):
+    publish("mdl_a")
+    monkeypatch.setattr(batches, "PART_PICTURES", 2)
+    asked = [keys[0], keys[1], "uploads/missing.png", keys[2], keys[0]]
+    job_id = submit(keys=asked, labels=["howl"], alpha=0.4, **GRADCAM)
+    job = explained(job_id)
+    result, lines = lines_of(reel, job)
+    assert (result.found, result.count, result.failed, result.parts) == (5, 5, 1, 3)
+    assert parts_of(job_id) == [("succeeded", "mdl_a", n) for n in (2, 2, 1)]
+    assert [line["key"] for line in lines] == asked
+    assert job.progress_done == job.progress_total == 5
+    monkeypatch.undo()
+    whole, same = lines_of(reel, explained(submit(keys=asked, labels=["howl"], alpha=0.4, **GRADCAM)))
+    assert whole.parts == 1
+    assert [line.get("picture") for line in lines] == [line.get("picture") for line in same]
+    assert [line.get("explanations", [{}])[0].get("label") for line in lines] == [
+        line.get("explanations", [{}])[0].get("label") for line in same
+    ]
+
+
+def test_a_batch_ends_with_the_pictures_and_the_model_that_it_began_with(publish, keys, reel, monkeypatch):
+    """Its first attempt dies when its parts are submitted; then the folder grows and another model is promoted."""
+    publish("mdl_a")
+    monkeypatch.setattr(batches, "PART_PICTURES", 2)
+    reel.configure(jobs__retry_base_seconds=0.01)
+    job_id = submit(prefix="drop/kiki/", **GRADCAM)
+
+    def die(context, kind, _function, parts, *, unit):
+        transact(lambda session: fan_out._submit_missing(session, context, kind, parts))
+        raise errors.StorageUnavailable("Storage does not answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "fan_out", die)
+        explained(job_id)
+    publish("mdl_b", "efficientnet_lite0")
+    reel.storage.put_at("drop/kiki/0.png", reel.storage.get_bytes(keys[0], max_bytes=10**6), "image/png")
+    deadline = time.monotonic() + 10
+    while (job := explained(job_id)).state == "queued":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    result, lines = lines_of(reel, job)
+    assert (result.model, result.found, job.attempt) == ("mdl_a", 3, 2)
+    assert [line["key"] for line in lines] == keys
 
 
 def test_batches_are_asked_for_and_read_over_http(caller, mistaken, predicted):

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import anyio
 from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI, Query, Request
+from pydantic import field_validator
+from pydantic_core import from_json
 from starlette.background import BackgroundTasks
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -24,12 +26,12 @@ from reel_inference.cache import Looked, Status
 from reel_inference.predict import options_of, predict_picture, read_picture
 from reel_inference.shadow import Answered
 from reel_shared import errors, views
-from reel_shared.contracts import ACTIVE, PREDICT_PICTURES, Prediction, PredictPicturesRequest
+from reel_shared.contracts import ACTIVE, PREDICT_PICTURES, Model, Prediction, PredictPicturesRequest
 from reel_shared.cores import usable_cores
 from reel_shared.db.engine import reading
 from reel_shared.db.lookups import find_model
 from reel_shared.settings import settings
-from reel_shared.web import uploads
+from reel_shared.web import quotas, uploads
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.app import create_app
 from reel_shared.web.auth import Submitter, Visitor
@@ -61,14 +63,36 @@ PICTURE_BODY: dict[str, Any] = {
 
 
 class PredictionJob(PredictPicturesRequest, Submission):
-    """The body of `POST /v1/predictions`."""
+    """The body of `POST /v1/predictions`. In a form, `explain_not_sure` is JSON."""
+
+    @field_validator("explain_not_sure", mode="before")
+    @classmethod
+    def _from_form(cls, value: Any) -> Any:
+        return from_json(value) if isinstance(value, str) else value
+
+
+def _whole(model: type[Model]) -> dict[str, Any]:
+    """Return the model's schema with the models in it written out: OpenAPI has no `$defs` to refer to."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def written_out(value: Any) -> Any:
+        if isinstance(value, list):
+            return [written_out(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if (name := value.get("$ref", "").removeprefix("#/$defs/")) in definitions:
+            return written_out(definitions[name])
+        return {name: written_out(each) for name, each in value.items()}
+
+    return dict(written_out(schema))
 
 
 JOB_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": PredictionJob.model_json_schema()},
+            "application/json": {"schema": _whole(PredictionJob)},
             FORM: {
                 "schema": {
                     "type": "object",
@@ -81,6 +105,7 @@ JOB_BODY: dict[str, Any] = {
                         "model": {"type": "string"},
                         "top_k": {"type": "integer"},
                         "tta": {"type": "integer"},
+                        "explain_not_sure": {"type": "string", "description": "JSON"},
                         "metadata": {"type": "string", "description": "JSON"},
                     },
                     "required": ["file"],
@@ -124,6 +149,7 @@ MEMORY_NAME = "reelsight"
 
 @router.post("/v1/models/{model}/predict", response_model=Prediction, openapi_extra=PICTURE_BODY)
 @large_body(lambda: settings().limits.picture_bytes)
+@quotas.counts_as("predictions")
 async def predict(
     model: str,
     request: Request,
@@ -154,8 +180,10 @@ async def predict(
         "Cache-Status": f"{MEMORY_NAME}; {looked.status}",
     }
     if looked.answer is not None:
+        await quotas.admitted(request)
         return JSONResponse(looked.answer.model_dump(), headers=headers)
     picture = await anyio.to_thread.run_sync(_prepared, content, engine.size, deadline, limiter=_decoding)
+    await quotas.admitted(request)
     answer = await predict_picture(
         engine, picture, batcher=serving.batcher(), top_k=top_k, tta=tta, wanted_until=deadline.at
     )

@@ -11,7 +11,11 @@ from typing import NamedTuple
 from reel_shared.errors import BadRequest, TooLarge
 from reel_shared.settings import settings
 from reel_shared.storage import storage
+from reel_shared.web.media import Family, accept
 from reel_shared.zips import Zip
+
+UPLOADS = "uploads"
+PICTURES: tuple[Family, ...] = ("picture",)
 
 
 class Input(NamedTuple):
@@ -25,6 +29,13 @@ def stored(keys: list[str]) -> list[Input]:
     """Return stored pictures, fetched when they are read."""
     most = settings().limits.picture_bytes
     return [Input({"key": key}, partial(storage().get_bytes, key, max_bytes=most)) for key in keys]
+
+
+def keep(one: Input) -> str:
+    """Store an archive's picture by itself, as an upload, and return its key."""
+    data = one.read()
+    found = accept(data, PICTURES)
+    return storage().put_bytes(UPLOADS, data, found.name, found.suffix).key
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from reel_inference import inputs, predict, serving
 from reel_inference.engine import Engine
 from reel_inference.inputs import Input
-from reel_shared import views
+from reel_shared import json_lines, views
 from reel_shared.contracts import (
     ACTIVE,
     PREDICT_PART,
@@ -24,15 +24,12 @@ from reel_shared.contracts import (
     PredictPartResult,
     PredictPicturesRequest,
     PredictPicturesResult,
-    StoredFile,
 )
 from reel_shared.fan_out import Part, earlier_parts, fan_out
 from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
 from reel_shared.settings import settings
-from reel_shared.storage import storage
 
-JSON_LINES = "application/x-ndjson"
 UNIT = "pictures"
 PART_KEYS = 250
 """Pictures of a part that are named by key: a few seconds of work, which is what a worker that dies costs."""
@@ -48,26 +45,25 @@ def predict_pictures(context: Context, request: PredictPicturesRequest) -> Outco
     with _inputs(request, context.scratch) as found:
         parts = _parts(request, engine.card.id, len(found))
         if len(parts) == 1:
-            told = _answer(context, found, engine, top_k=request.top_k, tta=request.tta)
-    if len(parts) == 1:
-        results = storage().put_file("predictions", told.path, JSON_LINES, ".jsonl")
-    else:
+            told = _answer(context, found, engine, request, keep=request.explain_not_sure is not None)
+    if len(parts) > 1:
         done = fan_out(context, PREDICT_PART, predict_part, parts, unit=UNIT)
         told = _Told(
-            _join(context, [part.results for part in done]),
+            json_lines.join(context, [part.results for part in done]),
             sum(part.count for part in done),
             sum(part.failed for part in done),
             sum(part.cached for part in done),
+            sum(part.not_sure for part in done),
         )
-        results = storage().put_file("predictions", told.path, JSON_LINES, ".jsonl")
     return Outcome(
         PredictPicturesResult(
             model=engine.card.id,
             count=told.asked,
             failed=told.failed,
             cached=told.cached,
+            not_sure=told.not_sure,
             parts=len(parts),
-            results=results,
+            results=json_lines.put("predictions", told.path),
         )
     )
 
@@ -78,10 +74,15 @@ def predict_part(context: Context, request: PredictPartRequest) -> Outcome:
     engine = serving.models().engine(request.model)
     with _inputs(request, context.scratch) as found:
         chosen = found if request.archive is None else found[request.start : request.stop]
-        told = _answer(context, chosen, engine, top_k=request.top_k, tta=request.tta)
-    results = storage().put_file("parts", told.path, JSON_LINES, ".jsonl")
+        told = _answer(context, chosen, engine, request, keep=request.keep_not_sure)
     return Outcome(
-        PredictPartResult(count=told.asked, failed=told.failed, cached=told.cached, results=results)
+        PredictPartResult(
+            count=told.asked,
+            failed=told.failed,
+            cached=told.cached,
+            not_sure=told.not_sure,
+            results=json_lines.put("parts", told.path),
+        )
     )
 
 
@@ -92,6 +93,7 @@ class _Told(NamedTuple):
     asked: int
     failed: int
     cached: int
+    not_sure: int
 
 
 def _engine(context: Context, request: PredictPicturesRequest) -> Engine:
@@ -114,7 +116,12 @@ def _inputs(
 def _parts(request: PredictPicturesRequest, model: str, count: int) -> list[Part]:
     """Cut a job of ``count`` inputs; the same for the same request, whoever asks."""
     size = PART_KEYS if request.archive is None else PART_FILES
-    shared: dict[str, Any] = {"model": model, "top_k": request.top_k, "tta": request.tta}
+    shared: dict[str, Any] = {
+        "model": model,
+        "top_k": request.top_k,
+        "tta": request.tta,
+        "keep_not_sure": request.explain_not_sure is not None,
+    }
     found = []
     for start in range(0, count, size):
         stop = min(start + size, count)
@@ -126,15 +133,27 @@ def _parts(request: PredictPicturesRequest, model: str, count: int) -> list[Part
     return found
 
 
-def _answer(context: Context, found: Sequence[Input], engine: Engine, *, top_k: int, tta: int) -> _Told:
-    """Write a line for each input, in order."""
-    path, failed, cached = context.scratch / "results.jsonl", 0, 0
+def _answer(
+    context: Context,
+    found: Sequence[Input],
+    engine: Engine,
+    request: PredictPicturesRequest | PredictPartRequest,
+    *,
+    keep: bool,
+) -> _Told:
+    """Write a line for each input, in order; ``keep`` stores pictures not yet stored that the model is not sure of."""
+    path, failed, cached, not_sure = context.scratch / "results.jsonl", 0, 0, 0
     with path.open("w", encoding="utf-8") as lines:
-        for one, answer in _answers(context, found, engine, top_k=top_k, tta=tta):
+        for one, answer in _answers(context, found, engine, top_k=request.top_k, tta=request.tta):
             failed += answer.error is not None
             cached += answer.cached
-            lines.write(_line(one, answer) + "\n")
-    return _Told(path, len(found), failed, cached)
+            name = one.name
+            if answer.prediction is not None and not answer.prediction.confident:
+                not_sure += 1
+                if keep and "key" not in name:
+                    name = {**name, "key": inputs.keep(one)}
+            lines.write(_line(name, answer) + "\n")
+    return _Told(path, len(found), failed, cached, not_sure)
 
 
 def _answers(
@@ -157,19 +176,7 @@ def _answers(
         context.progress(start + len(chosen), total, unit=UNIT, message="predicting")
 
 
-def _line(one: Input, answer: predict.Answer) -> str:
+def _line(name: dict[str, str], answer: predict.Answer) -> str:
     if answer.prediction is None:
-        return json.dumps({**one.name, "error": answer.error.problem() if answer.error else None})
-    return json.dumps({**one.name, **answer.prediction.model_dump(exclude={"model"})})
-
-
-def _join(context: Context, parts: Sequence[StoredFile]) -> Path:
-    """Bring the parts' lines here one after the other, into one file."""
-    path, part_path = context.scratch / "results.jsonl", context.scratch / "part.jsonl"
-    with path.open("wb") as whole:
-        for part in parts:
-            storage().get_file(part.key, part_path, max_bytes=part.size, sha256=part.sha256)
-            whole.write(part_path.read_bytes())
-            context.check()
-    part_path.unlink()
-    return path
+        return json.dumps({**name, "error": answer.error.problem() if answer.error else None})
+    return json.dumps({**name, **answer.prediction.model_dump(exclude={"model"})})

@@ -73,6 +73,7 @@ def make_model(tmp_path):
         recipe=None,
         agreement=(),
         int8=None,
+        not_sure_below=0.7,
     ):
         folder = tmp_path / "published" / name
         folder.mkdir(parents=True)
@@ -93,6 +94,7 @@ def make_model(tmp_path):
             precision="fp32",
             held_out=True,
             agreement=agreement,
+            not_sure_below=not_sure_below,
             files={path.name: facts_of(path) for path in folder.glob("*.onnx")},
             created_at=datetime.now(UTC),
         )

@@ -19,7 +19,9 @@ from reel_inference.shadow import Tally
 from reel_inference.tasks import predict_pictures
 from reel_shared import errors, fan_out, jobs
 from reel_shared.contracts import (
+    EXPLAIN_PICTURES,
     PREDICT_PICTURES,
+    ExplainPicturesRequest,
     PredictPicturesRequest,
 )
 from reel_shared.db.engine import transact, transaction
@@ -672,6 +674,51 @@ def test_a_job_ends_with_the_model_that_it_began_with(publish, reel, cut_small, 
     state, job = ended
     assert (state, job.result["model"], job.attempt) == ("succeeded", "mdl_a", 2)
     assert {_outcome(line) for line in lines_of(reel, job)} == {"red"}
+
+
+@pytest.mark.parametrize("size", [2, 100])
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_a_job_is_not_sure_of_is_explained_by_a_job_that_follows(
+    client, publish, reel, monkeypatch, packed, size
+):
+    """The memory of answers is asked too: the pictures come twice."""
+    monkeypatch.setattr(tasks, "PART_KEYS", size)
+    monkeypatch.setattr(tasks, "PART_FILES", size)
+    publish("mdl_a", not_sure_below=0.9)
+    sure, unsure = picture("red"), picture("#555555")
+    content = [sure, unsure, b"no picture", unsure, sure]
+    options = {"methods": ["gradcam"], "alpha": 0.5}
+    if packed:
+        archive = zipped(*[(f"{number}.png", each) for number, each in enumerate(content)])
+        sent = client.post(
+            "/v1/predictions",
+            files={"file": ("a.zip", archive)},
+            data={"explain_not_sure": json.dumps(options)},
+        )
+    else:
+        keys = [reel.storage.put_bytes("uploads", each, "image/png").key for each in content]
+        sent = client.post("/v1/predictions", json={"keys": keys, "explain_not_sure": options})
+    assert sent.status_code == 202, sent.text
+    state, job = run(sent.json()["id"])
+    assert state == "succeeded", job.error
+    assert (job.result["not_sure"], job.result["failed"]) == (2, 1)
+    lines = lines_of(reel, job)
+    assert [line.get("confident") for line in lines] == [True, False, None, False, True]
+    for line in lines:
+        stored = "key" in line and reel.storage.get_bytes(line["key"], max_bytes=10**6)
+        assert stored == unsure if line.get("confident") is False else not packed or not stored
+    with transaction() as session:
+        (following,) = session.query(Job).filter_by(kind=EXPLAIN_PICTURES.name).all()
+        assert (following.parent_id, following.part) == (job.id, None)
+        asked = ExplainPicturesRequest.model_validate(following.request)
+    assert (asked.not_sure_in, asked.methods, asked.alpha) == (job.id, ["gradcam"], 0.5)
+
+
+def test_wrong_wishes_for_explanations_are_refused(client, publish):
+    publish("mdl_a")
+    for wish in ({"methods": ["lime"]}, {"labels": ["red"]}, "{", True):
+        answer = client.post("/v1/predictions", json={"keys": ["uploads/x"], "explain_not_sure": wish})
+        assert answer.status_code == 422, answer.text
 
 
 def test_a_job_shares_the_memory_with_the_endpoint(patient, client, publish, reel):

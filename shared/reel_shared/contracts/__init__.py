@@ -27,6 +27,7 @@ from reel_shared.contracts.base import (
     ImageState,
     JsonObject,
     Label,
+    LabelProbability,
     Model,
     ObjectKey,
     Sha256,
@@ -43,7 +44,14 @@ from reel_shared.contracts.curation import (
     TakeDownPicturesResult,
 )
 from reel_shared.contracts.evaluations import Evaluation, read_evaluation
-from reel_shared.contracts.explanation_batches import ExplainPicturesRequest, ExplainPicturesResult
+from reel_shared.contracts.explanation_batches import (
+    MOST_EXPLAINED,
+    ExplainPartRequest,
+    ExplainPartResult,
+    ExplainPicturesRequest,
+    ExplainPicturesResult,
+    WantedPicture,
+)
 from reel_shared.contracts.explanations import (
     ExplainPictureRequest,
     ExplainPictureResult,
@@ -73,7 +81,6 @@ from reel_shared.contracts.movies import (
     ExtractRangeResult,
 )
 from reel_shared.contracts.predictions import (
-    LabelProbability,
     Prediction,
     PredictPartRequest,
     PredictPartResult,
@@ -125,6 +132,7 @@ __all__ = [
     "CHECK_LABELS",
     "COLLECT_PICTURES",
     "COMPARE_ATTENTION",
+    "EXPLAIN_PART",
     "EXPLAIN_PICTURE",
     "EXPLAIN_PICTURES",
     "EXPORT_DATASET",
@@ -136,6 +144,7 @@ __all__ = [
     "MAKE_VARIANTS",
     "MAX_PARTS",
     "MEASURE_LEAK_GAP",
+    "MOST_EXPLAINED",
     "PART_KINDS",
     "PREDICT_PART",
     "PREDICT_PICTURES",
@@ -167,6 +176,8 @@ __all__ = [
     "Disagreement",
     "DropFolder",
     "Evaluation",
+    "ExplainPartRequest",
+    "ExplainPartResult",
     "ExplainPictureRequest",
     "ExplainPictureResult",
     "ExplainPicturesRequest",
@@ -233,6 +244,7 @@ __all__ = [
     "TrainingCheckpoint",
     "Variant",
     "VersionDiff",
+    "WantedPicture",
     "read_evaluation",
     "spelled",
 ]
@@ -278,6 +290,7 @@ EXPLAIN_PICTURE = Kind("explainer.explain_picture", ExplainPictureRequest, Expla
 EXPLAIN_PICTURES = Kind(
     "explainer.explain_pictures", ExplainPicturesRequest, ExplainPicturesResult, 3, 6 * 3600
 )
+EXPLAIN_PART = Kind("explainer.explain_part", ExplainPartRequest, ExplainPartResult, 3, 3600)
 COMPARE_ATTENTION = Kind(
     "explainer.compare_attention", CompareAttentionRequest, CompareAttentionResult, 3, 3600
 )
@@ -302,9 +315,10 @@ KINDS: dict[str, Kind] = {
         PREDICT_PART,
         EXPLAIN_PICTURE,
         EXPLAIN_PICTURES,
+        EXPLAIN_PART,
         COMPARE_ATTENTION,
     )
 }
-PART_KINDS = frozenset({EXTRACT_RANGE.name, PREDICT_PART.name})
+PART_KINDS = frozenset({EXTRACT_RANGE.name, PREDICT_PART.name, EXPLAIN_PART.name})
 """Kinds that only run as parts of another job: no endpoint takes them."""
 QUEUES: tuple[str, ...] = tuple(dict.fromkeys(kind.queue for kind in KINDS.values()))

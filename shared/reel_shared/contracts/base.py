@@ -127,3 +127,8 @@ class Counts(Model):
 
 
 JsonObject = dict[str, Any]
+
+
+class LabelProbability(Model):
+    label: str
+    probability: float

@@ -11,8 +11,7 @@ from typing import Literal
 from pydantic import AwareDatetime, Field, ValidationError
 
 from reel_shared.contracts.attention import Attention
-from reel_shared.contracts.base import Finite, Label, ObjectKey, Sha256, Source
-from reel_shared.contracts.predictions import LabelProbability
+from reel_shared.contracts.base import Finite, Label, LabelProbability, ObjectKey, Sha256, Source
 from reel_shared.contracts.trainings import Metrics
 from reel_shared.errors import Corrupt
 

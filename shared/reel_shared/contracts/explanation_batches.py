@@ -1,4 +1,4 @@
-"""Explanations of many pictures in one job: which pictures, and the file of results."""
+"""Explanations of many pictures in one job, many in parts: which pictures, and the file of results."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from reel_shared.contracts.base import Model, ObjectKey, StoredFile, spelled
+from reel_shared.contracts.base import Label, Model, ObjectKey, Sha256, StoredFile, spelled
 from reel_shared.contracts.explanations import ExplanationOptions
 
 _PREFIX = r"^([a-z]+/[A-Za-z0-9_./-]{0,400})?$"
 _PREFIX_ADVICE = "Name what the keys begin with, such as frames/ or drop/kiki/."
 _PART = r"^(all|movie|web|probe(:[a-z0-9][a-z0-9_-]{0,62})?)$"
 _PART_ADVICE = "Choose all, movie, web, probe, or one probe set such as probe:costumes."
+MOST_EXPLAINED = 10_000
 SOURCES = ("keys", "prefix", "mistakes_in", "not_sure_in")
 
 
@@ -22,7 +23,7 @@ class ExplainPicturesRequest(ExplanationOptions):
     model: str = Field(
         default="active", description="with not_sure_in `active` is the model that gave the answers"
     )
-    keys: list[ObjectKey] = Field(default_factory=list, max_length=10_000)
+    keys: list[ObjectKey] = Field(default_factory=list, max_length=MOST_EXPLAINED)
     prefix: Annotated[str, spelled(_PREFIX, _PREFIX_ADVICE)] = Field(
         default="", description="every stored picture whose key begins so"
     )
@@ -34,7 +35,7 @@ class ExplainPicturesRequest(ExplanationOptions):
     not_sure_in: str | None = Field(
         default=None, description="a prediction job's id: the pictures that it was not sure of"
     )
-    limit: int = Field(default=1000, ge=1, le=10_000, description="no more pictures than this")
+    limit: int = Field(default=1000, ge=1, le=MOST_EXPLAINED, description="no more pictures than this")
     labels: list[str] = Field(
         default_factory=list, max_length=10, description="none: each picture's predicted label"
     )
@@ -50,11 +51,38 @@ class ExplainPicturesRequest(ExplanationOptions):
         return self
 
 
+class WantedPicture(Model):
+    """A picture to explain, and what it truly shows where that is known."""
+
+    key: ObjectKey
+    sha256: Sha256 | None = None
+    actual: Label | None = None
+
+
+class ExplainPartRequest(ExplanationOptions):
+    """A part of a job's pictures, all explained by one model."""
+
+    model: str = Field(description="its id: the whole job's, whatever serves meanwhile")
+    pictures: list[WantedPicture] = Field(min_length=1)
+    labels: list[str] = Field(default_factory=list, max_length=10)
+    include_actual: bool = True
+    found: int = Field(
+        description="pictures that the whole job had found before its limit; for a later attempt of it to tell"
+    )
+
+
+class ExplainPartResult(Model):
+    count: int
+    failed: int
+    results: StoredFile
+
+
 class ExplainPicturesResult(Model):
     model: str
     found: int = Field(description="pictures there were; beyond the limit they are not explained")
     count: int
     failed: int
+    parts: int = Field(default=1, description="jobs that it was divided into")
     results: StoredFile = Field(
         description="JSONL, one line per picture: key, actual and what explainer.explain_picture answers, or error"
     )

@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from reel_shared.contracts.base import Label, Model, ObjectKey, StoredFile
-from reel_shared.contracts.predictions import LabelProbability
+from reel_shared.contracts.base import Label, LabelProbability, Model, ObjectKey, StoredFile
 
 Method = Literal["gradcam", "guided", "guided_backprop"]
 JUDGED = 3

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from reel_shared.contracts.base import Model, ObjectKey, StoredFile
+from reel_shared.contracts.base import LabelProbability, Model, ObjectKey, StoredFile
+from reel_shared.contracts.explanations import ExplanationOptions
 
 MAX_KEYS = 10_000
 Keys = Annotated[list[ObjectKey], Field(min_length=1, max_length=MAX_KEYS)]
@@ -20,6 +21,11 @@ class PredictPicturesRequest(Model):
     )
     top_k: int = Field(default=3, ge=1, le=100)
     tta: int = Field(default=0, ge=0, le=1, description="1: the mirror image counts too")
+    explain_not_sure: ExplanationOptions | None = Field(
+        default=None,
+        description="explain every answer that the model is not sure of, drawn so; a job of its own, whose parent is "
+        "this one. Such pictures of an archive are stored one by one",
+    )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> PredictPicturesRequest:
@@ -38,18 +44,17 @@ class PredictPartRequest(Model):
     stop: int = Field(default=0, ge=0, description="and the one behind the last")
     top_k: int = Field(default=3, ge=1, le=100)
     tta: int = Field(default=0, ge=0, le=1)
+    keep_not_sure: bool = Field(
+        default=False, description="store what an archive holds and the model is not sure of"
+    )
 
 
 class PredictPartResult(Model):
     count: int
     failed: int
     cached: int
+    not_sure: int = 0
     results: StoredFile
-
-
-class LabelProbability(Model):
-    label: str
-    probability: float
 
 
 class Prediction(Model):
@@ -65,6 +70,7 @@ class PredictPicturesResult(Model):
     count: int
     failed: int
     cached: int = Field(default=0, description="answered from memory: the same picture was asked lately")
+    not_sure: int = Field(default=0, description="answers with `confident` false")
     parts: int = Field(default=1, description="jobs that it was divided into")
     results: StoredFile = Field(
         description="JSONL, one line per input: key or file, predictions and confident, or error"

@@ -1,6 +1,7 @@
 """Owns the job ``explain_pictures``: many stored pictures in, one line of JSON for each out, their drawings in storage.
 
-Called by the worker of the queue ``explainer``.
+Called by the worker of the queue ``explainer``. A large job is cut into parts that are jobs of their own, for as many
+workers as there are; their lines are joined in order.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,16 +20,29 @@ from reel_explainer.fast import FastBody
 from reel_explainer.model import ExplainableModel
 from reel_explainer.registry import explainable, fast_body
 from reel_explainer.tasks.results import PREFIX, stored
-from reel_explainer.tasks.selection import Wanted, select
-from reel_shared.contracts import EXPLAIN_PICTURES, ExplainPicturesRequest, ExplainPicturesResult
+from reel_explainer.tasks.selection import Selection, select
+from reel_shared import json_lines
+from reel_shared.contracts import (
+    EXPLAIN_PART,
+    EXPLAIN_PICTURES,
+    ExplainPartRequest,
+    ExplainPartResult,
+    ExplainPicturesRequest,
+    ExplainPicturesResult,
+    ExplanationOptions,
+    WantedPicture,
+)
 from reel_shared.errors import BadPicture, Corrupt, NotFound, ReelError, TooLarge
+from reel_shared.fan_out import Part, earlier_parts, fan_out
 from reel_shared.images import open_picture, preprocess
 from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
 from reel_shared.settings import settings
 from reel_shared.storage import storage
 
-JSON_LINES = "application/x-ndjson"
+UNIT = "pictures"
+PART_PICTURES = 100
+"""Pictures of a part: seconds of work for Grad-CAM alone, a minute for large networks with guided methods."""
 PLAIN_PIXELS, TRACED_PIXELS = 8 * 300 * 300, 4 * 300 * 300
 """Pixels that go through the network at once; traced ones, for guided methods, keep every layer's output."""
 HANDS = 4
@@ -39,31 +54,85 @@ Square = NDArray[np.uint8]
 @task(EXPLAIN_PICTURES)
 def explain_pictures(context: Context, request: ExplainPicturesRequest) -> Outcome:
     """Explain every picture or say why not; only storage that is away, or a label that there is not, fails the job."""
-    selection = select(request)
+    selection = _selection(context, request)
     model = explainable(selection.model, context.scratch)
+    parts = _parts(request, model.id, selection)
+    if len(parts) > 1:
+        done = fan_out(context, EXPLAIN_PART, explain_part, parts, unit=UNIT)
+        path, failed = (
+            json_lines.join(context, [part.results for part in done]),
+            sum(part.failed for part in done),
+        )
+    else:
+        path, failed = _explain(context, model, selection.pictures, request)
+    return Outcome(
+        ExplainPicturesResult(
+            model=model.id,
+            found=selection.found,
+            count=len(selection.pictures),
+            failed=failed,
+            parts=max(1, len(parts)),
+            results=json_lines.put(PREFIX, path),
+        )
+    )
+
+
+@task(EXPLAIN_PART)
+def explain_part(context: Context, request: ExplainPartRequest) -> Outcome:
+    """Explain a part of a job's pictures."""
+    model = explainable(request.model, context.scratch)
+    path, failed = _explain(context, model, request.pictures, request)
+    return Outcome(
+        ExplainPartResult(count=len(request.pictures), failed=failed, results=json_lines.put("parts", path))
+    )
+
+
+def _selection(context: Context, request: ExplainPicturesRequest) -> Selection:
+    """Return the pictures and the model of the whole job: in a later attempt those that the first began with."""
+    earlier: list[ExplainPartRequest] = earlier_parts(context, EXPLAIN_PART)
+    if not earlier:
+        return select(request)
+    pictures = [picture for part in earlier for picture in part.pictures]
+    return Selection(earlier[0].model, pictures, earlier[0].found)
+
+
+def _parts(request: ExplainPicturesRequest, model: str, selection: Selection) -> list[Part]:
+    shared: dict[str, Any] = {name: getattr(request, name) for name in ExplanationOptions.model_fields}
+    shared |= {"labels": request.labels, "include_actual": request.include_actual}
+    groups = _groups(selection.pictures, PART_PICTURES)
+    return [
+        Part(
+            ExplainPartRequest(model=model, pictures=list(group), found=selection.found, **shared), len(group)
+        )
+        for group in groups
+    ]
+
+
+def _explain(
+    context: Context,
+    model: ExplainableModel,
+    pictures: Sequence[WantedPicture],
+    request: ExplainPicturesRequest | ExplainPartRequest,
+) -> tuple[Path, int]:
+    """Write a line for each picture, in order; returns their file and how many failed."""
     fast = None if is_guided(request) else fast_body(model, context.scratch)
-    path, failed, total = context.scratch / "results.jsonl", 0, len(selection.pictures)
-    context.progress(0, total, unit="pictures", message="explaining")
+    path, failed, total = context.scratch / "results.jsonl", 0, len(pictures)
+    context.progress(0, total, unit=UNIT, message="explaining")
     with path.open("w", encoding="utf-8") as lines, ThreadPoolExecutor(HANDS) as hands:
-        explained = _lines(context, model, fast, selection.pictures, request, hands)
+        explained = _lines(context, model, fast, pictures, request, hands)
         for done, line in enumerate(explained, 1):
             failed += "error" in line
             lines.write(json.dumps(line) + "\n")
-            context.progress(done, total, unit="pictures", message="explaining")
-    results = storage().put_file(PREFIX, path, JSON_LINES, ".jsonl")
-    return Outcome(
-        ExplainPicturesResult(
-            model=model.id, found=selection.found, count=total, failed=failed, results=results
-        )
-    )
+            context.progress(done, total, unit=UNIT, message="explaining")
+    return path, failed
 
 
 def _lines(
     context: Context,
     model: ExplainableModel,
     fast: FastBody | None,
-    pictures: Sequence[Wanted],
-    request: ExplainPicturesRequest,
+    pictures: Sequence[WantedPicture],
+    request: ExplainPicturesRequest | ExplainPartRequest,
     hands: ThreadPoolExecutor,
 ) -> Iterator[dict[str, Any]]:
     """Yield a line for each picture in the order asked; the next batch is read while one is explained."""
@@ -90,8 +159,8 @@ def _lines(
 def _explained(
     model: ExplainableModel,
     fast: FastBody | None,
-    good: Sequence[tuple[Wanted, Square]],
-    request: ExplainPicturesRequest,
+    good: Sequence[tuple[WantedPicture, Square]],
+    request: ExplainPicturesRequest | ExplainPartRequest,
 ) -> list[PictureExplanation]:
     if not good:
         return []
@@ -100,7 +169,7 @@ def _explained(
     return explain_squares(model, squares, asked, request, fast=fast.engine if fast else None)
 
 
-def _read(one: Wanted, size: int) -> Square | ReelError:
+def _read(one: WantedPicture, size: int) -> Square | ReelError:
     """Return the picture as the model sees it, or what is wrong with it."""
     limits = settings().limits
     try:
@@ -111,11 +180,11 @@ def _read(one: Wanted, size: int) -> Square | ReelError:
         return error
 
 
-def batch_size(size: int, request: ExplainPicturesRequest) -> int:
+def batch_size(size: int, request: ExplanationOptions) -> int:
     """Return how many pictures of a side go through the network together."""
     return max(1, (TRACED_PIXELS if is_guided(request) else PLAIN_PIXELS) // size**2)
 
 
-def _groups(pictures: Sequence[Wanted], size: int) -> Iterator[Sequence[Wanted]]:
+def _groups(pictures: Sequence[WantedPicture], size: int) -> Iterator[Sequence[WantedPicture]]:
     for start in range(0, len(pictures), size):
         yield pictures[start : start + size]

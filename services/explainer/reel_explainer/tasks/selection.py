@@ -13,6 +13,7 @@ from reel_shared.contracts import (
     PREDICT_PICTURES,
     ExplainPicturesRequest,
     PredictPicturesResult,
+    WantedPicture,
 )
 from reel_shared.contracts.evaluations import EvaluatedPicture
 from reel_shared.db.engine import transact
@@ -26,19 +27,10 @@ COUNTED = 100_000
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A picture to explain, and what it truly shows where that is known."""
-
-    key: str
-    sha256: str | None = None
-    actual: str | None = None
-
-
-@dataclass(frozen=True)
 class Selection:
     model: str
     """An id, or ``active``."""
-    pictures: list[Wanted]
+    pictures: list[WantedPicture]
     found: int
     """Before the limit."""
 
@@ -57,15 +49,15 @@ def select(request: ExplainPicturesRequest) -> Selection:
             (one for one in judged.pictures if not one.right and _is_in(one, request.mistakes_in)),
             key=lambda one: -one.loss,
         )
-        wanted = [Wanted(one.key, one.sha256, one.label) for one in mistakes]
+        wanted = [WantedPicture(key=one.key, sha256=one.sha256, actual=one.label) for one in mistakes]
     elif request.not_sure_in:
         answered = _answers(request.not_sure_in)
         model = answered.model if model == ACTIVE else model
-        wanted = [Wanted(key) for key in _not_sure(answered)]
+        wanted = [WantedPicture(key=key) for key in _not_sure(answered)]
     elif request.prefix:
-        wanted = [Wanted(found.key) for found in islice(storage().list(request.prefix), COUNTED)]
+        wanted = [WantedPicture(key=found.key) for found in islice(storage().list(request.prefix), COUNTED)]
     else:
-        wanted = [Wanted(key) for key in request.keys]
+        wanted = [WantedPicture(key=key) for key in request.keys]
     return Selection(model, wanted[: request.limit], len(wanted))
 
 

@@ -13,6 +13,7 @@ from reel_ingest import catalogue, frames
 from reel_ingest.film_cache import films
 from reel_ingest.frame_records import record, write_range
 from reel_ingest.lookahead import in_order
+from reel_shared import json_lines
 from reel_shared.contracts import (
     EXTRACT_RANGE,
     ExtractFramesRequest,
@@ -34,7 +35,7 @@ UNIT = "seconds of film"
 def extract_range(context: Context, request: ExtractRangeRequest) -> Outcome:
     """Store every frame of the range and its record. No rows are written: the whole film's job does that."""
     path, count = take_range(context, request)
-    stored = storage().put_file("ranges", path, "application/x-ndjson", ".jsonl")
+    stored = json_lines.put("ranges", path)
     return Outcome(ExtractRangeResult(frames=stored, count=count))
 
 
