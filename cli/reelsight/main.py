@@ -20,6 +20,7 @@ from reelsight.commands.models import models
 from reelsight.commands.pictures import pictures
 from reelsight.commands.platform import demo, up
 from reelsight.commands.predict import predict
+from reelsight.commands.queues import queues
 from reelsight.commands.report import report
 from reelsight.commands.training import train
 from reelsight.commands.trainings import trainings
@@ -41,6 +42,7 @@ app.command()(train)
 app.add_typer(trainings, name="trainings")
 app.add_typer(models, name="models")
 app.add_typer(jobs, name="jobs")
+app.add_typer(queues, name="queues")
 app.command()(report)
 app.command()(predict)
 app.command()(explain)

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reel_shared import contracts
-from reel_shared.calls import ApiError, Calls, Unreachable
+from reel_shared.calls import ApiError, Unreachable
 from reel_shared.contracts import TERMINAL, JsonObject, Kind, Model, StoredFile
 from reel_shared.contracts.curation import ChangeImagesRequest, ImageBatch, Mark, ResolveConflictRequest
 from reel_shared.contracts.versions import SplitPinRequest
+from reel_shared.operations import Operations
 
 __all__ = ["PATHS", "ApiError", "Client", "Unreachable"]
 
@@ -43,7 +44,7 @@ PATHS: dict[Kind, str] = {
 }
 
 
-class Client(Calls):
+class Client(Operations):
     """Talks to one Reelsight API: a method for each thing that can be asked of it."""
 
     # --- submitting ---------------------------------------------------------------------------------------

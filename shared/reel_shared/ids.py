@@ -25,6 +25,7 @@ Prefix = Literal[
     "shc",
     "kch",
     "fbk",
+    "qps",
 ]
 
 

@@ -8,21 +8,35 @@ by the parameters that it is run with.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from reel_shared.db.models import Job, JobEvent, OutboxMessage
+from reel_shared.db.models import Job, JobEvent, OutboxMessage, QueuePause
 
 JOBS = cast(sa.Table, Job.__table__)
 EVENTS = cast(sa.Table, JobEvent.__table__)
 OUTBOX = cast(sa.Table, OutboxMessage.__table__)
+PAUSES = cast(sa.Table, QueuePause.__table__)
 _columns = JOBS.c
 _VISIBLE = {"version": _columns.version + 1}
 _this_job = _columns.id == sa.bindparam("the_job")
 _my_lease = sa.and_(_this_job, _columns.lease_token == sa.bindparam("the_token"))
 _live = _columns.state.in_(("running", "canceling"))
+PAUSED = sa.select(PAUSES.c.queue).where(PAUSES.c.resumed_at.is_(None))
+"""The queues that are paused."""
+# A part belongs to a job that runs already, and what runs when its queue is paused ends as usual.
+MAY_START = sa.or_(_columns.part.is_not(None), _columns.queue.not_in(PAUSED))
+"""Whether a job's queue lets a worker claim it."""
+
+
+def held_since(moment: datetime) -> sa.Select[str]:
+    """Return a query for the queues that were paused at ``moment`` or later: no worker was to take what waits there."""
+    return sa.select(PAUSES.c.queue).where(
+        sa.or_(PAUSES.c.resumed_at.is_(None), PAUSES.c.resumed_at > moment)
+    )
 
 
 def run(session: Session, statement: sa.Executable, values: Mapping[str, Any]) -> sa.CursorResult[Any]:
@@ -44,6 +58,7 @@ def _claim(*more: sa.ColumnElement[bool]) -> sa.Executable:
             sa.or_(_columns.state == "queued", sa.and_(_columns.state == "running", free)),
             sa.or_(_columns.not_before.is_(None), _columns.not_before <= now),
             _columns.attempt < _columns.max_attempts,
+            MAY_START,
             *more,
         )
         .values(

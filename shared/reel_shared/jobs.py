@@ -278,8 +278,10 @@ def expire(session: Session, *, now: datetime | None = None) -> int:
     dead = sa.and_(Job.state.in_(LIVE), Job.lease_until < now)
     orphaned = sa.and_(Job.state == State.CANCELING, Job.lease_until.is_(None))
     spent = sa.and_(Job.state == State.RUNNING, Job.lease_until.is_(None), Job.attempt >= Job.max_attempts)
-    old = sa.and_(Job.state == State.QUEUED, Job.created_at < too_long_ago)
+    held = Job.queue.in_(statements.held_since(too_long_ago))
+    old = sa.and_(Job.state == State.QUEUED, Job.created_at < too_long_ago, sa.not_(held))
     left = sa.and_(
+        sa.not_(held),
         Job.state == State.RUNNING,
         Job.lease_until.is_(None),
         sa.func.coalesce(Job.not_before, Job.sent_at) < too_long_ago,

@@ -29,7 +29,7 @@ from reel_shared.errors import DatabaseUnavailable, Unavailable
 from reel_shared.ids import new_id
 from reel_shared.jobs import Message
 from reel_shared.settings import settings
-from reel_shared.telemetry import WAITING
+from reel_shared.telemetry import HELD, WAITING
 
 log = structlog.get_logger(__name__)
 BATCH = 500
@@ -178,22 +178,32 @@ class Reaper:
             log.warning("reaper.expired", jobs=expired)
 
     def _find_lost(self) -> None:
-        """Find waiting jobs whose message is gone: the broker holds fewer messages than jobs wait."""
+        """Find waiting jobs whose message is gone: the broker holds fewer messages than jobs wait.
+
+        Not those of a paused queue: their messages would be refused again and again, and ``queues.resume`` rings.
+        """
         now = utcnow()
-        waiting = sa.and_(
+        unrung = sa.and_(
             sa.or_(
                 Job.state == jobs.State.QUEUED,
                 sa.and_(Job.state == jobs.State.RUNNING, Job.lease_until.is_(None)),
             ),
             Job.id.not_in(sa.select(OutboxMessage.job_id)),
         )
+        waiting = sa.and_(unrung, statements.MAY_START)
         late = Job.sent_at < now - timedelta(seconds=settings().jobs.resend_seconds)
         for queue in QUEUES:
             with reading() as session:
-                count = session.scalar(
-                    sa.select(sa.func.count()).select_from(Job).where(waiting, Job.queue == queue)
-                )
-            WAITING.labels(queue=queue).set(count or 0)
+                count, kept = session.execute(
+                    sa.select(
+                        sa.func.count().filter(statements.MAY_START),
+                        sa.func.count().filter(sa.not_(statements.MAY_START)),
+                    )
+                    .select_from(Job)
+                    .where(unrung, Job.queue == queue)
+                ).one()
+            WAITING.labels(queue=queue).set(count)
+            HELD.labels(queue=queue).set(kept)
             if not count or waiting_messages(queue) >= count:
                 continue
             with transaction() as session:

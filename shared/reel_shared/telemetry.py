@@ -19,6 +19,7 @@ JOB_SECONDS = Histogram(
     buckets=(0.05, 0.2, 1, 5, 20, 60, 300, 1800, 7200, 36000),
 )
 WAITING = Gauge("reel_jobs_waiting", "Jobs that wait for a worker, seen by the reaper", ["queue"])
+HELD = Gauge("reel_jobs_held", "Jobs that wait for their queue to be resumed, seen by the reaper", ["queue"])
 REQUEST_SECONDS = Histogram("reel_request_seconds", "HTTP requests", ["method", "route", "status"])
 
 

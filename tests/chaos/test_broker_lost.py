@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from chaos_stage import Stage
 
-from reel_shared import contracts, jobs
+from reel_shared import contracts, jobs, queues
+from reel_shared.db.engine import transact
 from reel_shared.jobs import State
 
 pytestmark = [pytest.mark.chaos, pytest.mark.servers]
@@ -97,6 +98,25 @@ def test_the_same_message_many_times_and_two_workers_run_each_job_once(stage: St
     stage.until_ended(last)
     stage.check({"succeeded": 7})
     assert [stage.starts(job_id) for job_id in job_ids] == [[1]] * 6
+
+
+def test_a_pause_outlives_the_broker_and_the_worker_that_was_refused(stage: Stage, databases: str) -> None:
+    stage.reaper()
+    stage.worker()
+    stage.submit()
+    stage.until_ended()
+    transact(lambda session: queues.pause(session, "augment", by="key_1"))
+    stage.submit(jobs_wanted=3)
+    stage.until(lambda: stage.redis().llen("augment") == 0, "the worker has been refused")
+    stage.submit(jobs_wanted=2)
+    stage.redis().flushall()
+    time.sleep(2)  # the reaper would have sent lost messages again by now
+    assert stage.states() == {"succeeded": 1, "queued": 5}
+    assert stage.redis().llen("augment") == 0
+    transact(lambda session: queues.resume(session, "augment", by="key_1"))
+    stage.until_ended(seconds=5)
+    stage.check({"succeeded": 6})
+    assert stage.starts() == [1] * 6
 
 
 # --- rubbish ----------------------------------------------------------------------------------------------

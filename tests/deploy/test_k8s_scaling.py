@@ -9,8 +9,9 @@ import pytest
 import sqlalchemy as sa
 from k8s_objects import OVERLAYS, of_kind
 
+from reel_shared import queues
 from reel_shared.contracts import QUEUES
-from reel_shared.db.engine import reading, transaction
+from reel_shared.db.engine import transaction
 from reel_shared.db.models import Job
 from reel_shared.ids import new_id
 from reel_shared.jobs import State
@@ -51,9 +52,11 @@ def test_each_queue_is_scaled_by_its_own_jobs(
         (trigger,) = item["spec"]["triggers"]
         assert (trigger["type"], trigger["metadata"]["targetQueryValue"]) == ("postgresql", "1")
         queue = item["spec"]["scaleTargetRef"]["name"].removesuffix("-worker")
-        with reading() as session:
-            found = session.scalar(sa.text(trigger["metadata"]["query"]))
-        assert found == len(alive) * (list(QUEUES).index(queue) + 1)
+        each = list(QUEUES).index(queue) + 1
+        with transaction() as session:
+            assert session.scalar(sa.text(trigger["metadata"]["query"])) == len(alive) * each
+            queues.pause(session, queue, by="key_1")
+            assert session.scalar(sa.text(trigger["metadata"]["query"])) == (len(alive) - 1) * each
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

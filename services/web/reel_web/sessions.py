@@ -38,6 +38,14 @@ def _reader(request: Request) -> Principal:
     return principal
 
 
+def _administrator(request: Request) -> Principal:
+    sessions.same_site(request)
+    principal = _viewer(request)
+    if not principal.may("admin"):
+        raise Forbidden("This needs an API key with the scope 'admin'; sign in with one.")
+    return principal
+
+
 def _visitor(request: Request) -> None:
     request.state.principal = sessions.signed_in(request)
 
@@ -46,5 +54,7 @@ Viewer = Annotated[Principal, Depends(_viewer)]
 """Signed in; sees all jobs with the scope `read`, otherwise the key's own."""
 Reader = Annotated[Principal, Depends(_reader)]
 """Signed in with the scope `read`: for pages that show what belongs to nobody in particular."""
+Administrator = Annotated[Principal, Depends(_administrator)]
+"""Signed in with the scope `admin`, and no other site's page that asks: for forms that change something."""
 Greeted = Depends(_visitor)
 """For pages open to everyone: notes who is signed in."""

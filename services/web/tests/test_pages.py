@@ -275,7 +275,7 @@ def test_cards_count_what_waits_runs_and_failed(reader):
         jobs.fail(session, jobs.claim(session, ids[1]), BadPicture("no"))
         jobs.cancel(session, ids[2])
     card = next(card for card in reader.get("/jobs.json").json()["queues"] if card["name"] == "ingest")
-    assert card == {"name": "ingest", "waiting": 2, "running": 1, "failed": 1}
+    assert (card["queued"], card["running"], card["failed"]) == (2, 1, 1)
 
 
 def test_pages_follow_one_another_without_gap_or_repetition_while_jobs_arrive(reader):
@@ -318,7 +318,7 @@ def test_parts_that_ended_are_not_counted_beside_their_job(reader):
             row = jobs.submit(session, COLLECT_PICTURES, CollectPicturesRequest(label="kite", query="q"))
             row.parent_id, row.part, row.state = job_id, part, state
     card = next(card for card in reader.get("/jobs.json").json()["queues"] if card["name"] == "ingest")
-    assert card == {"name": "ingest", "waiting": 2, "running": 0, "failed": 0}
+    assert (card["queued"], card["running"], card["failed"]) == (2, 0, 0)
 
 
 def test_a_job_is_canceled_or_tried_again_by_whoever_may_submit(client):
@@ -351,7 +351,7 @@ def test_a_key_without_read_sees_its_own_jobs_only(client):
     client.post("/sign-in", data={"key": token})
     page = client.get("/jobs.json").json()
     assert [job["id"] for job in page["data"]] == [mine]
-    assert sum(card["waiting"] for card in page["queues"]) == 1
+    assert sum(card["queued"] for card in page["queues"]) == 1
     assert client.get(f"/jobs/{mine}").status_code == 200
     assert client.get(f"/jobs/{foreign}").status_code == 404
 

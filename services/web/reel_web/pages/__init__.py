@@ -10,6 +10,7 @@ from reel_web.pages import (
     jobs,
     models,
     pictures,
+    queues,
     review,
     settings,
     sign_in,
@@ -29,6 +30,7 @@ PARTS = (
     trainings,
     models,
     jobs,
+    queues,
     settings,
     sign_in,
 )

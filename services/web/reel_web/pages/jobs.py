@@ -9,14 +9,16 @@ from fastapi import APIRouter, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
+from reel_shared import queues
 from reel_shared.contracts import KINDS, QUEUES
 from reel_shared.db.engine import reading
-from reel_shared.db.models import Job, JobEvent
+from reel_shared.db.models import ApiKey, Job, JobEvent
 from reel_shared.errors import NotFound, Unprocessable
 from reel_shared.jobs import State
 from reel_shared.security import Principal
 from reel_shared.web.envelope import envelope
 from reel_shared.web.pagination import listing
+from reel_web.queues import queue_view
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Viewer
 from reel_web.summaries import summary
@@ -26,7 +28,6 @@ router = APIRouter(route_class=PageRoute)
 PAGE_ROWS = 25
 EVENT_ROWS = 500
 CANCELABLE = (State.QUEUED, State.RUNNING)
-COUNTED = (State.QUEUED, State.RUNNING, State.CANCELING, State.FAILED)
 RETRYABLE = (State.FAILED, State.CANCELED)
 
 
@@ -53,13 +54,14 @@ def list_jobs(
         found = wanted.page(session, whole, Job, summary)
         data = {
             **found,
-            "queues": queue_counts(session, viewer),
+            "queues": _queues(session, viewer),
             "states": [str(name) for name in State],
             "state": wanted.filters.get("state", ""),
             "queue": wanted.filters.get("queue", ""),
             "kind": wanted.filters.get("kind", ""),
             "kinds": [name for name, each in KINDS.items() if each.queue == wanted.filters.get("queue")],
             "first_page": cursor is None,
+            "may_pause": viewer.may("admin"),
             "base_url": str(request.base_url).rstrip("/"),
         }
     return page(request, "jobs.html", data)
@@ -88,6 +90,7 @@ def show_job(job_id: str, request: Request, viewer: Viewer) -> Response:
             "files": stored_files(shown["result"]),
             "may_cancel": viewer.may("submit") and job.state in CANCELABLE,
             "may_retry": viewer.may("submit") and job.state in RETRYABLE and job.part is None,
+            "held": _waits(job) and job.queue in queues.paused(session),
             "asked_at": _path(job.kind),
             "base_url": str(request.base_url).rstrip("/"),
         }
@@ -99,25 +102,24 @@ def _visible(viewer: Principal) -> sa.Select[Job]:
     return query if viewer.may("read") else query.where(Job.owner == viewer.id)
 
 
-def queue_counts(session: Session, viewer: Principal) -> list[dict[str, Any]]:
-    """How many jobs wait, run and failed, a row for each queue, in the pipeline's order.
+def _waits(job: Job) -> bool:
+    """Whether it waits to be claimed, as a pause of its queue would keep it."""
+    free = job.state == State.QUEUED or (job.state == State.RUNNING and job.lease_until is None)
+    return free and job.part is None
 
-    Parts of jobs wait and run like others; their ends are not counted beside that of the job itself. What succeeded is
-    not counted: of many jobs most have, and to count them is most of the work.
-    """
-    counted = sa.and_(Job.state.in_(COUNTED), sa.or_(Job.part.is_(None), Job.state != State.FAILED))
-    query = sa.select(Job.queue, Job.state, sa.func.count()).where(counted).group_by(Job.queue, Job.state)
-    if not viewer.may("read"):
-        query = query.where(Job.owner == viewer.id)
-    counts = {(queue, state): count for queue, state, count in session.execute(query)}
+
+def _queues(session: Session, viewer: Principal) -> list[dict[str, Any]]:
+    """Return what the endpoint shows of each queue, of the viewer's jobs only where they see no others."""
+    rows = queues.standing(session, owner=None if viewer.may("read") else viewer.id)
+    keys = [row.pause.by for row in rows if row.pause]
+    names = (
+        {key.id: key.name for key in session.scalars(sa.select(ApiKey).where(ApiKey.id.in_(keys)))}
+        if keys
+        else {}
+    )
     return [
-        {
-            "name": name,
-            "waiting": counts.get((name, State.QUEUED), 0),
-            "running": counts.get((name, State.RUNNING), 0) + counts.get((name, State.CANCELING), 0),
-            "failed": counts.get((name, State.FAILED), 0),
-        }
-        for name in QUEUES
+        {**queue_view(row), "paused_by_name": names.get(row.pause.by, "") if row.pause else None}
+        for row in rows
     ]
 
 

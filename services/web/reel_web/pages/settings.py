@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from reel_shared.contracts import QUEUES
+from reel_shared import queues
 from reel_shared.db.engine import reading
 from reel_shared.db.models import ApiKey, Job, Lock, utcnow
 from reel_shared.jobs import State
@@ -18,6 +19,7 @@ from reel_shared.security import SCOPES, Principal
 from reel_shared.settings import settings
 from reel_shared.web.envelope import timestamp
 from reel_shared.web.health import look
+from reel_web.queues import seconds_since
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Viewer
 
@@ -29,7 +31,6 @@ SCOPE_WORDS = {
     "admin": "everything, keys included",
     "demo": "only what visitors of the demo page may do",
 }
-WORKING = (State.RUNNING, State.CANCELING)
 
 
 @router.get("/settings")
@@ -85,40 +86,27 @@ def _keys(session: Session) -> list[dict[str, Any]]:
 
 
 def _queues(session: Session) -> list[dict[str, Any]]:
-    """Return, for each queue, what waits and for how long, what runs and where, and when a job last ended."""
-    now = utcnow()
-    live = {
-        (row.queue, row.state): row
-        for row in session.execute(
-            sa.select(
-                Job.queue,
-                Job.state,
-                sa.func.count().label("jobs"),
-                sa.func.min(sa.func.coalesce(Job.not_before, Job.created_at)).label("since"),
-            )
-            .where(Job.state.in_((State.QUEUED, *WORKING)))
-            .group_by(Job.queue, Job.state)
-        )
-    }
-    found = []
-    for queue in QUEUES:
-        waiting = live.get((queue, State.QUEUED))
-        last = session.scalar(
-            sa.select(Job.finished_at)
-            .where(Job.queue == queue, Job.state == State.SUCCEEDED)
-            .order_by(Job.created_at.desc())
-            .limit(1)
-        )
-        found.append(
-            {
-                "name": queue,
-                "waiting": waiting.jobs if waiting else 0,
-                "waiting_seconds": max(0.0, (now - waiting.since).total_seconds()) if waiting else None,
-                "running": sum(live[queue, state].jobs for state in WORKING if (queue, state) in live),
-                "last_success": timestamp(last),
-            }
-        )
-    return found
+    """Return, for each queue, what waits and for how long, what runs, and when a job last ended well."""
+    return [
+        {
+            "name": row.name,
+            "waiting": row.queued,
+            "waiting_seconds": seconds_since(row.oldest),
+            "running": row.running,
+            "paused": row.pause is not None,
+            "last_success": timestamp(_last_success(session, row.name)),
+        }
+        for row in queues.standing(session)
+    ]
+
+
+def _last_success(session: Session, queue: str) -> datetime | None:
+    return session.scalar(
+        sa.select(Job.finished_at)
+        .where(Job.queue == queue, Job.state == State.SUCCEEDED)
+        .order_by(Job.created_at.desc())
+        .limit(1)
+    )
 
 
 def _reaper(session: Session) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from reel_shared.db.models.access import ApiKey, IdempotencyRecord, KeyChange
 from reel_shared.db.models.base import Base, utcnow
 from reel_shared.db.models.curation import ImageChange, SplitPin, SubjectMark, Takedown
 from reel_shared.db.models.feedback import Feedback
-from reel_shared.db.models.jobs import Job, JobEvent, Lock, OutboxMessage
+from reel_shared.db.models.jobs import Job, JobEvent, Lock, OutboxMessage, QueuePause
 from reel_shared.db.models.pictures import Candidate, Collection, Image, Movie
 from reel_shared.db.models.registry import (
     AliasChange,
@@ -34,6 +34,7 @@ __all__ = [
     "ModelAlias",
     "Movie",
     "OutboxMessage",
+    "QueuePause",
     "ShadowComparison",
     "SplitPin",
     "SubjectMark",

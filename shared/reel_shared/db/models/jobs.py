@@ -1,4 +1,4 @@
-"""Jobs, their append-only events, the outbox of messages still to be sent, and named locks."""
+"""Jobs, their append-only events, the outbox of messages still to be sent, paused queues, and named locks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from reel_shared.db.models.base import Base, utcnow
 
+_IN_FORCE = "resumed_at IS NULL"
 _PART_IN_USE = "part IS NOT NULL AND state NOT IN ('failed', 'canceled')"
 
 
@@ -96,6 +97,32 @@ class OutboxMessage(Base):
     kind: Mapped[str] = mapped_column(String(64))
     not_before: Mapped[datetime | None] = mapped_column(index=True)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class QueuePause(Base):
+    """A time in which no worker claims from a queue, kept for ever; a queue is paused while one has no end."""
+
+    __tablename__ = "queue_pauses"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    queue: Mapped[str] = mapped_column(String(32))
+    reason: Mapped[str] = mapped_column(String(300), default="")
+    by: Mapped[str] = mapped_column(String(64))
+    """The id of the key that asked for it."""
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    resumed_at: Mapped[datetime | None]
+    resumed_by: Mapped[str] = mapped_column(String(64), default="")
+
+    __table_args__ = (
+        Index("ix_queue_pauses_created", "created_at", "id"),
+        Index(
+            "uq_queue_pauses_queue",
+            "queue",
+            unique=True,
+            sqlite_where=text(_IN_FORCE),
+            postgresql_where=text(_IN_FORCE),
+        ),
+    )
 
 
 class Lock(Base):
