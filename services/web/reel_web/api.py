@@ -16,8 +16,7 @@ from reel_shared.contracts import KINDS, StoredFile
 from reel_shared.db.engine import reading, transaction
 from reel_shared.db.models import ApiKey, Job, KeyChange
 from reel_shared.errors import Conflict, NotFound, Unprocessable
-from reel_shared.quotas import KeyLimits, effective
-from reel_shared.security import KeyAction, Principal, Scope, create_key, limit_key, revoke_key
+from reel_shared.security import KeyAction, Principal, Scope, create_key, revoke_key
 from reel_shared.settings import settings
 from reel_shared.web.accepted import MAX_WAIT_SECONDS, HeldResponse, accepted, job_response, preferred_wait
 from reel_shared.web.auth import Admin, Owner, Visitor, require
@@ -147,10 +146,6 @@ class KeyView(BaseModel):
     revoked_at: AwareDatetime | None
 
 
-    own_limits: KeyLimits = Field(description="what it has of its own; the rest is as the deployment says")
-    limits: dict[str, int] = Field(description="what holds for it; 0: no limit")
-
-
 class CreatedKey(KeyView):
     token: str = Field(description="shown this once; only its hash is kept")
 
@@ -162,14 +157,7 @@ def create_api_key(body: NewKey, principal: Admin, request: Request) -> Response
     with transaction() as session:
 
         def act() -> dict[str, Any]:
-            key, token = create_key(
-                session,
-                body.name,
-                body.scopes,
-                body.expires_at,
-                limits=body.limits.model_dump(),
-                by=principal.id,
-            )
+            key, token = create_key(session, body.name, body.scopes, body.expires_at, by=principal.id)
             tokens.append(token)
             return _key_view(key)
 
@@ -188,13 +176,6 @@ def list_api_keys(_principal: Admin, cursor: Cursor = None, limit: Limit = None)
     """Every key, the newest first, revoked ones too."""
     with reading() as session:
         return JSONResponse(listing(cursor, limit).page(session, sa.select(ApiKey), ApiKey, _key_view))
-
-
-@router.put("/v1/keys/{key_id}/limits", tags=["keys"], response_model=KeyView)
-def limit_api_key(key_id: str, body: KeyLimits, principal: Admin) -> Response:
-    """Give a key these limits of its own and no others. In force here at once, elsewhere within 5 seconds."""
-    with transaction() as session:
-        return JSONResponse(_key_view(limit_key(session, key_id, body.model_dump(), by=principal.id)))
 
 
 @router.delete("/v1/keys/{key_id}", tags=["keys"], status_code=204)
@@ -241,8 +222,6 @@ def _key_view(key: ApiKey) -> dict[str, Any]:
         "created_at": timestamp(key.created_at),
         "expires_at": timestamp(key.expires_at),
         "revoked_at": timestamp(key.revoked_at),
-        "own_limits": KeyLimits.model_validate(key.limits or {}).model_dump(),
-        "limits": effective(key.limits),
     }
 
 
@@ -279,7 +258,6 @@ def get_limits() -> dict[str, Any]:
     """The bounds on what is let in, in bytes, pixels, rows and seconds."""
     return {
         **settings().limits.model_dump(),
-        "rates": settings().rates.model_dump(),
         "wait_seconds": MAX_WAIT_SECONDS,
         "idempotency_hours": settings().web.idempotency_hours,
         "media_types": [media.name for media in ACCEPTED],

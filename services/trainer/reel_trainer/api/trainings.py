@@ -65,7 +65,6 @@ class StopTraining(Model):
 
 
 @router.post("/v1/trainings/{job_id}/stop", status_code=202, response_model=JobView, tags=["models"])
-@counts_as("writes")
 def stop_training(job_id: str, body: StopTraining, _principal: Submitter, request: Request) -> Response:
     """Stop a training now or after the epoch; it ends as canceled and can be resumed from its last checkpoint."""
     with transaction() as session:

@@ -22,8 +22,6 @@ class ApiKey(Base):
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
-    limits: Mapped[dict[str, Any] | None]
-    """Its own, by the names of ``quotas.KeyLimits``; none: as the deployment says."""
 
 
 class KeyChange(Base):
