@@ -68,6 +68,9 @@ class Surroundings:
             "REEL_S3__ACCESS_KEY": s3.access_key,
             "REEL_S3__SECRET_KEY": s3.secret_key.get_secret_value(),
             "REEL_S3__BUCKET": s3.bucket,
+            # one key asks as fast as it can
+            "REEL_RATES__KEY__READS_PER_MINUTE": "0",
+            "REEL_RATES__KEY__WRITES_PER_MINUTE": "0",
         }
         for name in [name for name in os.environ if name.startswith("REEL_")]:
             del os.environ[name]

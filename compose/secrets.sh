@@ -50,8 +50,8 @@ done
     echo 'user default off'
     echo 'user probe on nopass resetkeys resetchannels -@all +ping'
     for name in $SERVICES; do
-        # Each may send to every queue, and has nothing of the others' besides.
-        keys='~ingest* ~augment* ~trainer* ~inference* ~explainer* ~_kombu.* ~unacked*'
+        # Each may send to every queue and counts what callers ask, and has nothing of the others' besides.
+        keys='~ingest* ~augment* ~trainer* ~inference* ~explainer* ~_kombu.* ~unacked* ~reel:quota:*'
         case $name in
         ingest) keys="$keys ~reel:turn:*" ;;
         inference) keys="$keys ~reel:answer:*" ;;

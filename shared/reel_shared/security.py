@@ -11,8 +11,8 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -26,7 +26,7 @@ from reel_shared.ids import new_id
 
 Scope = Literal["read", "submit", "admin", "demo"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-KeyAction = Literal["made", "revoked"]
+KeyAction = Literal["made", "revoked", "limited"]
 CACHE_SECONDS = 5.0
 """For so long another process may still accept a key that was revoked here; this one refuses it at once."""
 
@@ -40,6 +40,8 @@ class Principal:
 
     id: str
     scopes: frozenset[str]
+    limits: Mapping[str, int | None] | None = field(default=None, hash=False)
+    """Of the key alone, as ``quotas.KeyLimits`` names them; None: as the deployment says."""
 
     def may(self, *scopes: str) -> bool:
         """Whether any one of ``scopes`` is held."""
@@ -55,11 +57,18 @@ DEMO = Principal("demo", frozenset({"demo"}))
 
 
 def create_key(
-    session: Session, name: str, scopes: Iterable[str], expires_at: datetime | None = None, *, by: str = ""
+    session: Session,
+    name: str,
+    scopes: Iterable[str],
+    expires_at: datetime | None = None,
+    *,
+    limits: Mapping[str, int | None] | None = None,
+    by: str = "",
 ) -> tuple[ApiKey, str]:
     """Add a key to the caller's transaction; the token is returned once and stored nowhere.
 
     Args:
+        limits: its own, by the names of ``quotas.KeyLimits``.
         by: the id of the key that asked for it; none: whoever runs the platform.
 
     Raises:
@@ -71,7 +80,7 @@ def create_key(
     if expires_at is not None and expires_at <= utcnow():
         raise Unprocessable("expires_at has already passed; give a later time or none.")
     prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    key = _add(session, prefix, secret, name, wanted, expires_at=expires_at, by=by)
+    key = _add(session, prefix, secret, name, wanted, expires_at=expires_at, limits=limits, by=by)
     return key, f"reel_{prefix}_{secret}"
 
 
@@ -102,6 +111,7 @@ def _add(
     scopes: set[str] | set[Scope],
     *,
     expires_at: datetime | None = None,
+    limits: Mapping[str, int | None] | None = None,
     by: str = "",
 ) -> ApiKey:
     key = ApiKey(
@@ -111,6 +121,7 @@ def _add(
         secret_sha256=_digest(secret),
         scopes=[scope for scope in SCOPES if scope in scopes],
         expires_at=expires_at,
+        limits=_own(limits),
     )
     session.add(key)
     session.flush()
@@ -118,8 +129,14 @@ def _add(
     return key
 
 
+def _own(limits: Mapping[str, int | None] | None) -> dict[str, int] | None:
+    return {name: value for name, value in (limits or {}).items() if value is not None} or None
+
+
 def _note(session: Session, key: ApiKey, action: KeyAction, by: str) -> None:
-    session.add(KeyChange(id=new_id("kch"), key_id=key.id, action=action, by=by, scopes=key.scopes))
+    session.add(
+        KeyChange(id=new_id("kch"), key_id=key.id, action=action, by=by, scopes=key.scopes, limits=key.limits)
+    )
 
 
 def authenticate(session: Session, token: str) -> Principal:
@@ -139,7 +156,23 @@ def authenticate(session: Session, token: str) -> Principal:
         raise Unauthorized("The API key was revoked; ask for a new one.")
     if key.expires_at is not None and key.expires_at <= utcnow():
         raise Unauthorized("The API key has expired; ask for a new one.")
-    return Principal(key.id, frozenset(key.scopes))
+    return principal_of(key)
+
+
+def principal_of(key: ApiKey) -> Principal:
+    """Return whom a key stands for; that it holds has been looked at."""
+    return Principal(key.id, frozenset(key.scopes), key.limits)
+
+
+def limit_key(session: Session, key_id: str, limits: Mapping[str, int | None], *, by: str = "") -> ApiKey:
+    """Give a key these limits of its own and no others; in force here at once, elsewhere within seconds."""
+    key = session.get(ApiKey, key_id)
+    if key is None:
+        raise NotFound(f"There is no API key {key_id}.")
+    key.limits = _own(limits)
+    _note(session, key, "limited", by)
+    _forget_after_commit(session)
+    return key
 
 
 def revoke_key(session: Session, key_id: str, *, by: str = "") -> ApiKey:
@@ -150,8 +183,12 @@ def revoke_key(session: Session, key_id: str, *, by: str = "") -> ApiKey:
     if key.revoked_at is None:
         key.revoked_at = utcnow()
         _note(session, key, "revoked", by)
-    sa.event.listen(session, "after_commit", lambda _session: remembered.clear(), once=True)
+    _forget_after_commit(session)
     return key
+
+
+def _forget_after_commit(session: Session) -> None:
+    sa.event.listen(session, "after_commit", lambda _session: remembered.clear(), once=True)
 
 
 class _Memory:

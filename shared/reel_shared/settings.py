@@ -86,6 +86,33 @@ class Limits(BaseModel):
     page_size: int = 200
 
 
+class KeyRates(BaseModel):
+    """What one API key may ask of the whole deployment, counted in Redis; a key may have its own (`POST /v1/keys`)."""
+
+    reads_per_minute: int = Field(default=6000, ge=0, description="0: no limit, here and below")
+    writes_per_minute: int = Field(default=1200, ge=0)
+    predictions_per_minute: int = Field(default=0, ge=0, description="pictures answered at once")
+    jobs_per_day: int = Field(default=0, ge=0, description="jobs submitted; refused ones do not count")
+    upload_bytes_per_day: int = Field(default=0, ge=0, description="bytes of files sent")
+
+
+class VisitorRates(BaseModel):
+    """Likewise what one address may, of visitors without a key."""
+
+    reads_per_minute: int = Field(default=600, ge=0)
+    writes_per_minute: int = Field(default=120, ge=0)
+    predictions_per_minute: int = Field(default=120, ge=0)
+    jobs_per_day: int = Field(default=1000, ge=0)
+    upload_bytes_per_day: int = Field(default=2**30, ge=0)
+
+
+class Rates(BaseModel):
+    """Each is a bucket that holds so many at most, and fills again in the time that it is named by."""
+
+    key: KeyRates = KeyRates()
+    visitor: VisitorRates = VisitorRates()
+
+
 class Web(BaseModel):
     host: str = "127.0.0.1"
     port: int = 8000
@@ -236,6 +263,7 @@ class Settings(BaseSettings):
     s3: S3 = S3()
     jobs: Jobs = Jobs()
     limits: Limits = Limits()
+    rates: Rates = Rates()
     web: Web = Web()
     ingest: Ingest = Ingest()
     trainer: Trainer = Trainer()

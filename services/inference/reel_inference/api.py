@@ -31,7 +31,7 @@ from reel_shared.cores import usable_cores
 from reel_shared.db.engine import reading
 from reel_shared.db.lookups import find_model
 from reel_shared.settings import settings
-from reel_shared.web import uploads
+from reel_shared.web import quotas, uploads
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.app import create_app
 from reel_shared.web.auth import Submitter, Visitor
@@ -149,6 +149,7 @@ MEMORY_NAME = "reelsight"
 
 @router.post("/v1/models/{model}/predict", response_model=Prediction, openapi_extra=PICTURE_BODY)
 @large_body(lambda: settings().limits.picture_bytes)
+@quotas.counts_as("predictions")
 async def predict(
     model: str,
     request: Request,
@@ -179,8 +180,10 @@ async def predict(
         "Cache-Status": f"{MEMORY_NAME}; {looked.status}",
     }
     if looked.answer is not None:
+        await quotas.admitted(request)
         return JSONResponse(looked.answer.model_dump(), headers=headers)
     picture = await anyio.to_thread.run_sync(_prepared, content, engine.size, deadline, limiter=_decoding)
+    await quotas.admitted(request)
     answer = await predict_picture(
         engine, picture, batcher=serving.batcher(), top_k=top_k, tta=tta, wanted_until=deadline.at
     )

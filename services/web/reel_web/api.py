@@ -16,7 +16,8 @@ from reel_shared.contracts import KINDS, StoredFile
 from reel_shared.db.engine import reading, transaction
 from reel_shared.db.models import ApiKey, Job, KeyChange
 from reel_shared.errors import Conflict, NotFound, Unprocessable
-from reel_shared.security import KeyAction, Principal, Scope, create_key, revoke_key
+from reel_shared.quotas import KeyLimits, effective
+from reel_shared.security import KeyAction, Principal, Scope, create_key, limit_key, revoke_key
 from reel_shared.settings import settings
 from reel_shared.web.accepted import MAX_WAIT_SECONDS, HeldResponse, accepted, job_response, preferred_wait
 from reel_shared.web.auth import Admin, Owner, Visitor, require
@@ -134,6 +135,7 @@ class NewKey(BaseModel):
     name: str = Field(min_length=1, max_length=100, examples=["nightly training"])
     scopes: list[Scope] = Field(min_length=1, examples=[["read", "submit"]])
     expires_at: AwareDatetime | None = None
+    limits: KeyLimits = KeyLimits()
 
 
 class KeyView(BaseModel):
@@ -144,6 +146,9 @@ class KeyView(BaseModel):
     created_at: AwareDatetime
     expires_at: AwareDatetime | None
     revoked_at: AwareDatetime | None
+
+    own_limits: KeyLimits = Field(description="what it has of its own; the rest is as the deployment says")
+    limits: dict[str, int] = Field(description="what holds for it; 0: no limit")
 
 
 class CreatedKey(KeyView):
@@ -157,7 +162,14 @@ def create_api_key(body: NewKey, principal: Admin, request: Request) -> Response
     with transaction() as session:
 
         def act() -> dict[str, Any]:
-            key, token = create_key(session, body.name, body.scopes, body.expires_at, by=principal.id)
+            key, token = create_key(
+                session,
+                body.name,
+                body.scopes,
+                body.expires_at,
+                limits=body.limits.model_dump(),
+                by=principal.id,
+            )
             tokens.append(token)
             return _key_view(key)
 
@@ -178,6 +190,13 @@ def list_api_keys(_principal: Admin, cursor: Cursor = None, limit: Limit = None)
         return JSONResponse(listing(cursor, limit).page(session, sa.select(ApiKey), ApiKey, _key_view))
 
 
+@router.put("/v1/keys/{key_id}/limits", tags=["keys"], response_model=KeyView)
+def limit_api_key(key_id: str, body: KeyLimits, principal: Admin) -> Response:
+    """Give a key these limits of its own and no others. In force here at once, elsewhere within 5 seconds."""
+    with transaction() as session:
+        return JSONResponse(_key_view(limit_key(session, key_id, body.model_dump(), by=principal.id)))
+
+
 @router.delete("/v1/keys/{key_id}", tags=["keys"], status_code=204)
 def revoke_api_key(key_id: str, principal: Admin) -> None:
     """Revoke a key. This process refuses it from now on, others within 5 seconds."""
@@ -191,6 +210,7 @@ class KeyChangeView(BaseModel):
     action: KeyAction
     by: str = Field(description="the key that asked for it; empty: whoever runs the platform, on its machine")
     scopes: list[Scope]
+    limits: dict[str, int] = Field(description="of its own, as they were from then on")
     created_at: AwareDatetime
 
 
@@ -209,6 +229,7 @@ def _key_change_view(row: KeyChange) -> dict[str, Any]:
         "action": row.action,
         "by": row.by,
         "scopes": row.scopes,
+        "limits": row.limits or {},
         "created_at": timestamp(row.created_at),
     }
 
@@ -222,6 +243,8 @@ def _key_view(key: ApiKey) -> dict[str, Any]:
         "created_at": timestamp(key.created_at),
         "expires_at": timestamp(key.expires_at),
         "revoked_at": timestamp(key.revoked_at),
+        "own_limits": KeyLimits.model_validate(key.limits or {}).model_dump(),
+        "limits": effective(key.limits),
     }
 
 
@@ -258,6 +281,7 @@ def get_limits() -> dict[str, Any]:
     """The bounds on what is let in, in bytes, pixels, rows and seconds."""
     return {
         **settings().limits.model_dump(),
+        "rates": settings().rates.model_dump(),
         "wait_seconds": MAX_WAIT_SECONDS,
         "idempotency_hours": settings().web.idempotency_hours,
         "media_types": [media.name for media in ACCEPTED],

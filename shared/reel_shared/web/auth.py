@@ -14,6 +14,7 @@ from reel_shared.errors import Forbidden, Unauthorized
 from reel_shared.security import DEMO, Principal, Scope, recognise, remembered
 from reel_shared.settings import settings
 from reel_shared.web import sessions
+from reel_shared.web.quotas import admit
 
 _bearer = HTTPBearer(
     scheme_name="ApiKey", description="`Authorization: Bearer reel_<prefix>_<secret>`", auto_error=False
@@ -29,6 +30,7 @@ def require(*scopes: Scope) -> Callable[..., Awaitable[Principal]]:
     Raises (on a request):
         Unauthorized: neither a key nor the cookie of somebody signed in, or not a valid one.
         Forbidden: a key without these scopes, or a page of another site that uses a visitor's browser.
+        TooManyRequests: over one of the caller's limits (``quotas``).
     """
 
     async def principal(request: Request, credentials: _Credentials) -> Principal:
@@ -39,6 +41,7 @@ def require(*scopes: Scope) -> Callable[..., Awaitable[Principal]]:
         if not found.may(*scopes):
             raise Forbidden(f"The API key needs the scope {' or '.join(repr(scope) for scope in scopes)}.")
         structlog.contextvars.bind_contextvars(principal=found.id)
+        await admit(request, found)
         return found
 
     return principal

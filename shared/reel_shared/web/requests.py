@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reel_shared.ids import new_id
 from reel_shared.settings import settings
 from reel_shared.telemetry import REQUEST_SECONDS
-from reel_shared.web import problems
+from reel_shared.web import problems, quotas
 
 log = structlog.get_logger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,6 +37,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 _FORM_OVERHEAD = 2**20
 _TIGHTER = "reel_body_limit"
+_READ = "reel_body_read"
 
 
 def large_body(limit: Callable[[], int]) -> Callable[[F], F]:
@@ -73,14 +74,16 @@ class Requests:
 
     async def _observed(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         started = time.perf_counter()
-        status = 0
+        status, replayed = 0, False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, replayed
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
+                replayed = "idempotent-replayed" in headers
+                headers.update(scope.get(quotas.HEADERS, {}))
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
@@ -96,6 +99,7 @@ class Requests:
             await problems.crashed(scope)(scope, receive, send_with_headers)
         finally:
             _record(scope, status, time.perf_counter() - started)
+            await quotas.settle(scope, status, scope.get(_READ, 0), replayed=replayed)
 
 
 def _record(scope: Scope, status: int, seconds: float) -> None:
@@ -118,6 +122,7 @@ def _limited(scope: Scope, receive: Receive) -> Receive:
         message = await receive()
         if message["type"] == "http.request":
             read += len(message.get("body", b""))
+            scope[_READ] = read
             if read > limit:
                 raise _too_large(limit)
         return message

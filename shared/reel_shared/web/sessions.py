@@ -16,7 +16,7 @@ from starlette.responses import Response
 from reel_shared.db.engine import reading
 from reel_shared.db.models import ApiKey, utcnow
 from reel_shared.errors import Forbidden
-from reel_shared.security import Principal
+from reel_shared.security import Principal, principal_of
 from reel_shared.settings import settings
 
 COOKIE = "reel_session"
@@ -57,7 +57,7 @@ def signed_in(request: Request) -> Principal | None:
         key = session.get(ApiKey, str(key_id))
         if key is None or key.revoked_at is not None or (key.expires_at and key.expires_at <= utcnow()):
             return None
-        return Principal(key.id, frozenset(key.scopes))
+        return principal_of(key)
 
 
 def same_site(request: Request) -> None:

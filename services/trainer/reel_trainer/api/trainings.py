@@ -21,6 +21,7 @@ from reel_shared.security import Principal
 from reel_shared.web.accepted import Submission, accepted, submit_job
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.envelope import envelope
+from reel_shared.web.quotas import counts_as
 from reel_shared.web.schemas import JobView, Page
 from reel_trainer import catalogue, extending
 from reel_trainer.recipe import load_recipe, recipe_names
@@ -65,6 +66,7 @@ class StopTraining(Model):
 
 
 @router.post("/v1/trainings/{job_id}/stop", status_code=202, response_model=JobView, tags=["models"])
+@counts_as("writes")
 def stop_training(job_id: str, body: StopTraining, _principal: Submitter, request: Request) -> Response:
     """Stop a training now or after the epoch; it ends as canceled and can be resumed from its last checkpoint."""
     with transaction() as session:

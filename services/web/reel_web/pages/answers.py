@@ -19,6 +19,7 @@ from reel_shared.security import DEMO, Principal
 from reel_shared.settings import settings
 from reel_shared.web import sessions
 from reel_shared.web.pagination import listing
+from reel_shared.web.quotas import admit, counts_as
 from reel_shared.web.requests import large_body
 from reel_shared.web.uploads import byte_cap, receive_upload
 from reel_web import answers
@@ -44,11 +45,17 @@ def _asker(request: Request) -> Principal:
     return found
 
 
-Asker = Annotated[Principal, Depends(_asker)]
+async def _counted(request: Request, asker: Annotated[Principal, Depends(_asker)]) -> Principal:
+    await admit(request, asker)
+    return asker
+
+
+Asker = Annotated[Principal, Depends(_counted)]
 
 
 @router.post("/answers")
 @large_body(lambda: byte_cap("picture"))
+@counts_as("writes", "jobs")
 async def ask(request: Request, asker: Asker) -> Response:
     """Explain the form's picture, or one that was uploaded before, by up to two labels; leads to its answer."""
     labels: list[Any]

@@ -22,6 +22,8 @@ class ApiKey(Base):
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    limits: Mapped[dict[str, Any] | None]
+    """Its own, by the names of ``quotas.KeyLimits``; none: as the deployment says."""
 
 
 class KeyChange(Base):
@@ -36,6 +38,8 @@ class KeyChange(Base):
     by: Mapped[str] = mapped_column(String(64), default="")
     """The id of the key that asked for it; empty: whoever runs the platform, on its machine."""
     scopes: Mapped[list[Any]]
+    limits: Mapped[dict[str, Any] | None]
+    """Its own, as they were from then on."""
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
     __table_args__ = (Index("ix_key_changes_created", "created_at", "id"),)
