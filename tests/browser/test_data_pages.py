@@ -233,6 +233,99 @@ def test_a_scene_is_pinned_and_the_next_certificate_has_it(open_page, filled):
     assert page.locator(".certificate .id").inner_text() == newest.id
 
 
+def pins():
+    with reading() as session:
+        return {pin.scene: pin.side for pin in session.scalars(sa.select(SplitPin))}
+
+
+def middle(locator):
+    box = locator.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+@pytest.fixture
+def unpinned(filled):
+    with transaction() as session:
+        session.execute(sa.delete(SplitPin))
+    return f"/datasets/films/versions/{filled.version}"
+
+
+def test_a_scene_and_a_range_are_dragged_onto_a_side(open_page, unpinned):
+    page = open_page(unpinned)
+    scenes = page.locator(".scene")
+
+    def drag(number, side):
+        page.mouse.move(*middle(scenes.nth(number)))
+        page.mouse.down()
+        page.mouse.move(*[at + 20 for at in middle(scenes.nth(number))])
+        page.mouse.move(*middle(page.locator(f"#sides [data-side={side}]")))
+        page.wait_for_selector(f"#sides .over[data-side={side}]")
+        page.mouse.up()
+        page.wait_for_selector("#sides", state="hidden")
+
+    drag(2, "valid")
+    page.wait_for_selector("#said:has-text('Scene 3 is pinned to validation')")
+    assert pins() == {2: "valid"}
+    scenes.nth(4).click(modifiers=["Shift"])
+    page.wait_for_selector("#said:has-text('Scenes 3 to 5 are chosen')")
+    drag(3, "train")  # any of a range carries all of it; the earlier pin gives way
+    page.wait_for_selector("#said:has-text('Scenes 3 to 5 are pinned to training')")
+    assert pins() == {2: "train", 3: "train", 4: "train"}
+    page.wait_for_selector("#pins b:has-text('3')")
+    assert not page.locator("#scene[open]").count()
+    # let go elsewhere, or given up, it was nothing
+    page.mouse.move(*middle(scenes.nth(0)))
+    page.mouse.down()
+    page.mouse.move(5, 5)
+    page.wait_for_selector("#sides:not([hidden])")
+    page.mouse.up()
+    page.mouse.move(*middle(scenes.nth(1)))
+    page.mouse.down()
+    page.mouse.move(*[at + 20 for at in middle(scenes.nth(1))])
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#sides", state="hidden")
+    page.mouse.up()
+    assert len(pins()) == 3
+
+
+def test_what_is_dragged_goes_by_keys_alone(open_page, unpinned):
+    page = open_page(unpinned)
+    page.locator(".scene").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_selector("#said:has-text('Scenes 2 to 3 are chosen')")
+    page.keyboard.press("e")
+    page.wait_for_selector("#said:has-text('Scenes 2 to 3 are pinned to neither side')")
+    assert pins() == {1: "excluded", 2: "excluded"}
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#scene[open] h2:has-text('scenes 2 to 3')")
+    page.keyboard.press("n")
+    page.wait_for_selector("#said:has-text('The pins are gone')")
+    assert pins() == {}
+
+
+def test_a_finger_drags_a_scene(open_page, unpinned):
+    page = open_page(unpinned, size=PHONE)
+    scene = page.locator(".scene").nth(5)
+    scene.scroll_into_view_if_needed()
+    finger = page.context.new_cdp_session(page)
+
+    def touch(kind, *points):
+        touches = [{"x": x, "y": y} for x, y in points]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+    x, y = middle(scene)
+    touch("touchStart", (x, y))
+    for step in range(1, 5):
+        touch("touchMove", (x + 6 * step, y))
+    touch("touchMove", middle(page.locator("#sides [data-side=valid]")))
+    page.wait_for_selector("#sides .over[data-side=valid]")
+    touch("touchEnd")
+    page.wait_for_selector("#said:has-text('Scene 6 is pinned to validation')")
+    assert pins() == {5: "valid"}
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_no_page_keeps_anybody_out(open_page, filled, faults, dark):
     page = open_page("/datasets", dark=dark)

@@ -1,9 +1,12 @@
-// Splits and leaks: scenes as wide as they last, a pin for one by click or key, and a new version with the pins.
+// Splits and leaks: scenes as wide as they last, a pin for one or for a range by click or key, a new version with the
+// pins. Ranges are in splits_range.js,
+// dragging is in splits_drag.js; nothing can be done by dragging alone.
 "use strict";
 const dialog = document.getElementById("scene");
 const WHERE = { train: "training", valid: "validation", excluded: "neither side" };
 const LEAST_PIXELS = 1.2; // a second of film
 const remembered = new Map(); // film -> the scene that Tab comes back to
+const SIDE_OF_KEY = document.getElementById("unpin") ? { t: "train", v: "valid", e: "excluded", n: "none" } : {}; // who may only read pins nothing
 
 // Scenes are as wide as they last; a film too long for one row goes on in the next.
 function draw() {
@@ -30,39 +33,46 @@ function focusOn(scene) {
   scene.focus();
 }
 
-async function ask(scene) {
-  const { held, pin, pinSide, images } = scene.dataset;
-  const [, span] = scene.ariaLabel.split(", ");
-  document.getElementById("scene-title").textContent = `${scene.parentElement.dataset.title}, scene ${Number(scene.dataset.scene) + 1}`;
-  document.getElementById("scene-facts").textContent = `${span}. Pictures: ${held}.${pin ? ` Pinned to ${WHERE[pinSide]}.` : ""}`;
-  document.getElementById("scene-pictures").replaceChildren(...images.split(" ").filter(Boolean).map((id) => {
+async function ask(scenes) {
+  const [{ dataset: { held, pin, pinSide } }] = scenes;
+  const images = scenes.flatMap((scene) => scene.dataset.images.split(" ").filter(Boolean).slice(0, scenes.length > 1 ? 1 : 3));
+  const facts = scenes.length > 1 ? `${scenes.length} scenes.` : `Pictures: ${held}.${pin ? ` Pinned to ${WHERE[pinSide]}.` : ""}`;
+  document.getElementById("scene-title").textContent = `${scenes[0].parentElement.dataset.title}, ${named(scenes).toLowerCase()}`;
+  document.getElementById("scene-facts").textContent = `${span(scenes)}. ${facts}`;
+  document.getElementById("scene-pictures").replaceChildren(...images.slice(0, 3).map((id) => {
     const link = Object.assign(document.createElement("a"), { href: `/pictures/${id}` });
     link.append(Object.assign(document.createElement("img"), { src: `/pictures/${id}/thumbnail?side=240`, alt: "A picture of this scene" }));
     return link;
   }));
   const unpin = document.getElementById("unpin");
-  if (unpin) unpin.hidden = !pin;
+  if (unpin) unpin.hidden = !scenes.some((scene) => scene.dataset.pin);
   dialog.returnValue = "";
   dialog.showModal();
   await new Promise((closed) => dialog.addEventListener("close", closed, { once: true }));
-  if (dialog.returnValue) await place(scene, dialog.returnValue);
+  if (dialog.returnValue) await place(scenes, dialog.returnValue);
 }
 
 // One pin a scene: an earlier one goes first, as two that contradict each other fail the next version.
-async function place(scene, side) {
-  const { scene: number, pin, pinSide } = scene.dataset;
-  const { movie } = scene.parentElement.dataset;
-  if (pin && side === pinSide) return;
-  if (pin) await call(`/v1/split-pins/${pin}`, undefined, { method: "DELETE" });
-  if (side !== "none") {
-    const dataset = document.getElementById("live").dataset.dataset;
-    await post("/v1/split-pins", { dataset, side, movie_id: movie, scene: Number(number) });
+async function place(scenes, side) {
+  const strip = scenes[0].parentElement;
+  const { movie } = strip.dataset;
+  const { scene: number } = strip.querySelector("[tabindex='0']").dataset;
+  const { dataset } = document.getElementById("live").dataset;
+  const moved = scenes.filter(({ dataset: { pin, pinSide } }) => (pin ? pinSide !== side : side !== "none"));
+  if (!moved.length) return;
+  try {
+    for (const scene of moved) {
+      if (scene.dataset.pin) await call(`/v1/split-pins/${scene.dataset.pin}`, undefined, { method: "DELETE" });
+      if (side !== "none") await post("/v1/split-pins", { dataset, side, movie_id: movie, scene: Number(scene.dataset.scene) });
+    }
+  } finally {
+    remembered.set(movie, number);
+    await renew("live");
+    draw();
+    document.querySelector(`[data-movie="${movie}"] [data-scene="${number}"]`)?.focus();
   }
-  say(side === "none" ? "The pin is gone." : `Scene ${Number(number) + 1} is pinned to ${WHERE[side]}.`);
-  remembered.set(movie, number);
-  await renew("live");
-  draw();
-  document.querySelector(`[data-movie="${movie}"] [data-scene="${number}"]`)?.focus();
+  const many = scenes.length > 1;
+  say(side === "none" ? `The ${many ? "pins are" : "pin is"} gone.` : `${named(scenes)} ${many ? "are" : "is"} pinned to ${WHERE[side]}.`);
 }
 
 async function build() {
@@ -83,18 +93,24 @@ async function build() {
 
 document.addEventListener("click", (event) => {
   const scene = event.target.closest(".scene");
-  if (scene) { focusOn(scene); ask(scene).catch(complain); }
+  if (!scene) return;
+  if (event.shiftKey) return extendTo(scene);
+  if (event.detail) only(scene); // a press of Enter has no count of clicks; it means all that are chosen
+  ask(meant(scene)).catch(complain);
 });
 document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (dialog.open) {
-    const button = [...dialog.querySelectorAll("button[value]")].find((one) => !one.hidden && one.querySelector("kbd")?.textContent === event.key);
-    if (button && !event.ctrlKey && !event.metaKey) button.click();
+    [...dialog.querySelectorAll("button[value]")].find((one) => !one.hidden && one.querySelector("kbd")?.textContent === event.key)?.click();
     return;
   }
   const scene = event.target.closest?.(".scene");
+  if (!scene) return;
+  if (event.key === "Escape") return choose();
+  if (event.key in SIDE_OF_KEY) return place(meant(scene), SIDE_OF_KEY[event.key]).catch(complain);
   const next = { ArrowRight: "nextElementSibling", ArrowLeft: "previousElementSibling" }[event.key];
   const end = { Home: "firstElementChild", End: "lastElementChild" }[event.key];
-  const to = scene && (next ? scene[next] : end ? scene.parentElement[end] : null);
-  if (to) { event.preventDefault(); focusOn(to); }
+  const to = next ? scene[next] : end ? scene.parentElement[end] : null;
+  if (to) { event.preventDefault(); (event.shiftKey ? extendTo : only)(to); }
 });
 draw();
