@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reel_shared.contracts import StoredFile
-from reel_shared.runner import Context
 from reel_shared.storage import storage
+
+if TYPE_CHECKING:  # with it comes Celery, which an API that serves such lines needs only when it sends a job
+    from reel_shared.runner import Context
 
 JSON_LINES = "application/x-ndjson"
 
