@@ -128,7 +128,9 @@ def test_every_quality_check_is_documented_with_its_threshold() -> None:
 
 
 def test_every_reason_of_a_refused_candidate_is_documented_and_no_other() -> None:
-    code = "".join(path.read_text() for path in (ROOT / "services/ingest/reel_ingest").rglob("*.py"))
+    files = [*(ROOT / "services/ingest/reel_ingest").rglob("*.py")]
+    files += [ROOT / f"shared/reel_shared/{name}.py" for name in ("outgoing", "connection")]
+    code = "".join(path.read_text() for path in files)
     reasons = set(re.findall(r'\bRefus(?:ed|al)\(\s*"([a-z-]+)"', code)) | {"http-<status>"}
     of_members = set(
         re.findall(r'_refusal\(\s*"([a-z-]+)"', (ROOT / "shared/reel_shared/zips.py").read_text())

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 import ssl
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
 
-import httpcore
 import httpx
 import stamina
 
-from reel_ingest.addresses import Resolver, is_public, resolve
-from reel_ingest.connection import GuardedBackend, Refused
 from reel_ingest.politeness import Pace, Robots, Turns, refuses_training
+from reel_shared.addresses import Resolver, resolve
+from reel_shared.connection import Refused
+from reel_shared.outgoing import Answer, Guard
 
 __all__ = ["Fetched", "Fetcher", "Refused"]
 
 MAX_REDIRECTS = 3
-_PORTS = {"http": 80, "https": 443}
 _REDIRECTS = {301, 302, 303, 307, 308}
 _AGAIN = {429, 500, 502, 503, 504}
 _LONGEST_WAIT = 60.0
 _ROBOTS_BYTES = 500 * 1024
-_URL_LENGTH = 4096
-_HOST = re.compile(rb"[A-Za-z0-9._:-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +35,6 @@ class Fetched:
     body: bytes
     retry_after: float | None = None
     """Seconds: an API may ask for patience in an answer that is no error."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    headers: httpx.Headers
-    body: bytes
 
 
 class Fetcher:
@@ -73,14 +60,12 @@ class Fetcher:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._user_agent = user_agent
-        self._allowed = {host.lower() for host in allowed_hosts}
         self._seconds = seconds
         self._attempts = attempts
         self._first_wait = first_wait
-        self._resolver = resolver
+        self._guard = Guard(allowed_hosts=allowed_hosts, resolver=resolver, tls=tls)
         self._pace = Pace(per_host_per_second, turns=turns)
         self._robots = Robots(user_agent, self._read_robots)
-        self._tls = tls or _tls()
 
     def get(
         self, url: str, *, max_bytes: int, crawl: bool = True, headers: Mapping[str, str] | None = None
@@ -105,17 +90,18 @@ class Fetcher:
 
     def _follow(self, url: str, max_bytes: int, crawl: bool, headers: Mapping[str, str]) -> Fetched:
         budget = self._seconds
-        target = self._checked(url)
+        target = self._guard.checked(url)
         for _hop in range(MAX_REDIRECTS + 1):
             if crawl:
                 self._ask_robots(target)
             self._pace.wait(target.host)
             asked = time.monotonic()
-            answer = self._ask(target, asked + budget, max_bytes, headers)
+            sent = {"User-Agent": self._user_agent, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
+            answer = self._guard.ask(target, deadline=asked + budget, headers=sent, max_bytes=max_bytes)
             budget -= time.monotonic() - asked
             if answer.status not in _REDIRECTS:
                 return self._accepted(target, answer, crawl)
-            onward = self._checked(_join(target, answer.headers.get("location", "")))
+            onward = self._guard.checked(_join(target, answer.headers.get("location", "")))
             if _site(onward) != _site(target):
                 headers = {}  # a token for one site is not for another
             target = onward
@@ -132,7 +118,7 @@ class Fetcher:
         if not allowed:
             raise Refused("robots", f"The site's robots.txt does not allow {target}.")
 
-    def _accepted(self, target: httpx.URL, answer: _Answer, crawl: bool) -> Fetched:
+    def _accepted(self, target: httpx.URL, answer: Answer, crawl: bool) -> Fetched:
         after = _seconds(answer.headers.get("retry-after", ""))
         if answer.status != 200:
             again = answer.status in _AGAIN
@@ -154,61 +140,6 @@ class Fetcher:
         media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         return Fetched(str(target), media_type, answer.body, after)
 
-    def _checked(self, url: str) -> httpx.URL:
-        """Apply the rules that need no network; run again for every redirect."""
-        try:
-            if len(url) > _URL_LENGTH:
-                raise ValueError("too long")
-            target = httpx.URL(url.strip())
-            port = target.port or _PORTS.get(target.scheme, 0)
-            host = target.host  # decodes the name, which may fail on its own
-        except (httpx.InvalidURL, ValueError, TypeError) as error:
-            raise Refused("bad-url", f"This is not an address: {url[:200]!r}.") from error
-        if target.scheme not in _PORTS:
-            raise Refused("scheme", "Only http and https addresses are fetched.")
-        if not host or not _HOST.fullmatch(target.raw_host):
-            raise Refused("bad-url", f"The address names no host: {url[:200]!r}.")
-        if target.userinfo:
-            raise Refused("credentials", "Addresses with a user name or password are not fetched.")
-        if not self._exempt(target):
-            if _is_literal(host) and not is_public(host):
-                raise Refused("private-address", f"The host {host!r} is not on the public internet.")
-            if port not in _PORTS.values():
-                raise Refused("port", f"Port {port} is not fetched from; only 80 and 443.")
-        return target
-
-    def _exempt(self, target: httpx.URL) -> bool:
-        host = f"[{target.host}]" if ":" in target.host else target.host
-        return f"{host}:{target.port or _PORTS[target.scheme]}".lower() in self._allowed
-
-    def _ask(self, target: httpx.URL, deadline: float, max_bytes: int, headers: Mapping[str, str]) -> _Answer:
-        """Send one GET over a connection of its own and read the answer within its bounds."""
-        backend = GuardedBackend(exempt=self._exempt(target), resolver=self._resolver, deadline=deadline)
-        url = httpcore.URL(
-            scheme=target.raw_scheme, host=target.raw_host, port=target.port, target=target.raw_path
-        )
-        sent = {"User-Agent": self._user_agent, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
-        try:
-            with (
-                httpcore.ConnectionPool(
-                    ssl_context=self._tls, network_backend=backend, max_keepalive_connections=0
-                ) as pool,
-                pool.stream("GET", url, headers=list(sent.items())) as response,
-            ):
-                received = httpx.Headers(response.headers)
-                body = _read(response, received, max_bytes) if response.status == 200 else b""
-                return _Answer(response.status, received, body)
-        except httpcore.TimeoutException as error:
-            raise Refused("timeout", "The server took too long.", transient=True) from error
-        except httpcore.UnsupportedProtocol as error:
-            raise Refused("bad-url", f"This address cannot be asked for: {target}.") from error
-        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            if isinstance(error.__cause__ or error.__context__, ssl.SSLError):
-                raise Refused(
-                    "tls", f"The server's certificate or encryption is not trusted: {error}."
-                ) from error
-            raise Refused("unreachable", f"The server cannot be reached: {error}.", again=True) from error
-
     def _read_robots(self, site: str) -> str | None:
         try:
             fetched = self._follow(f"{site}/robots.txt", _ROBOTS_BYTES, False, {})
@@ -220,24 +151,6 @@ class Fetcher:
                 return ""
             raise
         return fetched.body.decode("utf-8", errors="replace")
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)
-
-
-def _read(response: httpcore.Response, headers: httpx.Headers, max_bytes: int) -> bytes:
-    too_many = Refused("too-many-bytes", f"The file is larger than {max_bytes} bytes.")
-    declared = headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > max_bytes:
-        raise too_many
-    body = bytearray()
-    for chunk in response.iter_stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise too_many
-    return bytes(body)
 
 
 def _wait_for(error: Exception) -> bool | float:
@@ -273,11 +186,3 @@ def _join(target: httpx.URL, location: str) -> str:
         return str(target.join(location))
     except (httpx.InvalidURL, ValueError) as error:
         raise Refused("bad-url", f"The server redirects to a false address: {location[:200]!r}.") from error
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from reel_ingest.bars import without_bars
-from reel_ingest.connection import Refused
 from reel_ingest.hashing import phash
 from reel_ingest.lookahead import in_order
 from reel_ingest.quality import assess
 from reel_ingest.web_sources.provider import Candidate
 from reel_shared import errors
+from reel_shared.connection import Refused
 from reel_shared.contracts import QualityChecks, StoredFile
 from reel_shared.images import MAX_PIXELS, open_picture
 

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reel_ingest.connection import Refused
 from reel_ingest.duplicates import distance
 from reel_ingest.fetch import Fetcher
 from reel_ingest.hashing import phash
@@ -23,6 +22,7 @@ from reel_ingest.pictures import LANES, Picture, Refusal, Sides, collect_picture
 from reel_ingest.web_sources.provider import Candidate, Query
 from reel_ingest.web_sources.urls import Urls
 from reel_shared import errors
+from reel_shared.connection import Refused
 from reel_shared.contracts import StoredFile
 
 

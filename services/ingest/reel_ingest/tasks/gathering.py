@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 
 from reel_ingest import catalogue, ledger, pictures
-from reel_ingest.connection import Refused
 from reel_ingest.ledger import Ledger, Row
 from reel_ingest.pictures import Picture, Refusal, Sides
 from reel_ingest.sieve import TAKEN_DOWN, Sieve, Verdict
 from reel_ingest.web_sources.provider import Candidate
 from reel_ingest.web_sources.searches import digest
+from reel_shared.connection import Refused
 from reel_shared.contracts import QualityChecks, Source, StoredFile
 from reel_shared.runner import Context
 from reel_shared.settings import settings

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from reel_ingest import admission, ledger
-from reel_ingest.connection import Refused
 from reel_ingest.duplicates import distance
 from reel_ingest.imported_films import film_ids, film_of, write_films
 from reel_ingest.imported_sides import write_pins
@@ -20,6 +19,7 @@ from reel_ingest.pictures import Picture
 from reel_ingest.tasks.gathering import catch_up, gather, report
 from reel_ingest.web_sources.archive import Archive
 from reel_ingest.web_sources.provider import Candidate
+from reel_shared.connection import Refused
 from reel_shared.contracts import (
     IMPORT_DATASET,
     Counts,

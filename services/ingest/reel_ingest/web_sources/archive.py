@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from reel_ingest.connection import Refused
 from reel_ingest.web_sources.provider import Candidate, Capabilities, Query
+from reel_shared.connection import Refused
 from reel_shared.errors import BadMember
 from reel_shared.zips import Zip
 

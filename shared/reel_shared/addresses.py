@@ -1,4 +1,4 @@
-"""Which internet addresses may be fetched from: public ones only; called by fetch."""
+"""Which internet addresses may be fetched from: public ones only; called by outgoing and connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Network connections that only go to checked addresses and end at a deadline; used by fetch."""
+"""Network connections that only go to checked addresses and end at a deadline; used by outgoing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import httpcore
 
-from reel_ingest.addresses import Resolver, is_public
 from reel_shared import errors
+from reel_shared.addresses import Resolver, is_public
 
 T = TypeVar("T")
 

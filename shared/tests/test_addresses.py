@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reel_ingest.addresses import is_public, resolve
+from reel_shared.addresses import is_public, resolve
 
 
 @pytest.mark.parametrize(
