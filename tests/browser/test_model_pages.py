@@ -18,15 +18,25 @@ from reel_shared.contracts import (
 )
 from reel_shared.contracts.base import Source
 from reel_shared.db.engine import reading, transaction
-from reel_shared.db.models import ModelAlias, TrainedModel, TrainingMetrics, TrainingState
+from reel_shared.db.models import DatasetVersion, ModelAlias, TrainedModel, TrainingMetrics, TrainingState
 from reel_shared.model_card import EVALUATION
 from reel_shared.storage import storage
 from reel_shared.testing.evaluations import Judged, evaluation
-from reel_shared.testing.registry import add_model
+from reel_shared.testing.registry import add_model, add_version
 
 pytestmark = pytest.mark.e2e
 CLASSES = ["harbor-lights", "kite-weather", "moss-and-ember"]
 PHONE = (390, 844)
+CERTIFIED = "dsv_certified"
+PROOF = {
+    "certified": True,
+    "shared_scenes": 0,
+    "shared_lineages": 0,
+    "near_duplicates_across": 0,
+    "nearest_distance_across": 12,
+    "near_distance": 6,
+    "groups": 7,
+}
 
 
 def picture(number: int) -> str:
@@ -57,19 +67,26 @@ def judged_model(model_id: str, *, active: bool) -> None:
 
 @pytest.fixture(scope="module")
 def filled(site):
-    """Two judged models of which the first serves, a training that runs, a job that waits."""
+    """Two judged models of which the first serves, a version to train on, two trainings that run, a job that waits."""
     judged_model("mdl_1", active=True)
     judged_model("mdl_2", active=False)
     with transaction() as session:
         training = jobs.submit(
             session, TRAIN_MODEL, TrainModelRequest(dataset_version_id="dsv_1", recipe="quick")
         ).id
-        lease = jobs.claim(session, training)
+        jobs.claim(session, training)
+        other = jobs.submit(
+            session, TRAIN_MODEL, TrainModelRequest(dataset_version_id="dsv_1", recipe="demo")
+        ).id
+        jobs.claim(session, other)
+        add_version(session, CERTIFIED)
+        session.get_one(DatasetVersion, CERTIFIED).certificate = PROOF
         waiting = jobs.submit(
             session, COLLECT_PICTURES, CollectPicturesRequest(label="kite", query="a kite")
         ).id
-    tell(training, epochs=1)
-    return SimpleNamespace(training=training, lease=lease, waiting=waiting)
+    for each in (training, other):
+        tell(each, epochs=1)
+    return SimpleNamespace(training=training, other=other, waiting=waiting)
 
 
 def tell(training: str, *, epochs: int) -> None:
@@ -125,15 +142,29 @@ def test_a_model_is_promoted_against_its_gates_with_a_reason_and_rolled_back(fil
     assert active() == "mdl_1"
 
 
-def test_a_training_is_watched_as_it_goes_and_stopped_after_its_epoch(filled, open_page):
-    page = open_page(f"/trainings/{filled.training}")
-    assert page.locator(".list.figures tbody tr").count() == 1
-    tell(filled.training, epochs=2)
-    page.locator(".list.figures tbody tr:nth-child(2)").wait_for()
+def test_a_training_is_started_watched_as_it_goes_and_stopped(filled, open_page):
+    page = open_page(f"/trainings?version={CERTIFIED}#start")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.locator("#recipe option[value=quick]").wait_for(state="attached")
+    page.select_option("#recipe", "quick")
+    with page.expect_navigation(url="**/trainings/job_*"):
+        page.get_by_role("button", name="Start", exact=True).click()
+    assert "Queued" in page.inner_text(".facts")
+    training = page.url.rpartition("/")[2]
+    with transaction() as session:
+        asked = jobs.get(session, training).request
+        jobs.claim(session, training)
+    assert (asked["dataset_version_id"], asked["recipe"], asked["activate"]) == (CERTIFIED, "quick", False)
+    for epochs in (1, 2):
+        tell(training, epochs=epochs)
+        page.locator(f".list.figures tbody tr:nth-child({epochs})").wait_for()
     page.get_by_role("button", name="Stop after this epoch").click()
     page.get_by_text("It will stop when this epoch has ended").wait_for()
     with reading() as session:
-        assert session.get_one(TrainingState, filled.training).stop_after_epoch
+        assert session.get_one(TrainingState, training).stop_after_epoch
+    with page.expect_navigation():
+        page.get_by_role("button", name="Stop now").click()
+    assert "Canceling" in page.inner_text(".facts")
 
 
 def test_a_key_is_shown_once_and_revoked(filled, open_page):
@@ -170,21 +201,29 @@ def test_a_waiting_job_is_canceled_and_tried_again(filled, open_page):
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
 def test_pages_suit_everybody(filled, open_page, faults, look):
     page = open_page("/trainings", dark=look == "dark", size=PHONE if look == "phone" else (1280, 860))
-    addresses = (
-        "/",
-        "/trainings",
-        f"/trainings/{filled.training}",
-        "/models",
-        "/models/v1",
-        "/jobs",
-        "/settings",
-        "/feedback",
-    )
     found = []
-    for address in addresses:
+    for address in addresses(filled):
         page.goto(address)
         if look != "phone":
             found += [f"{address}: {fault}" for fault in faults(page)]
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         found += [f"{address} is {wide} px wider than the screen"] * (wide > 0)
     assert found == [], "\n".join(found)
+
+
+def addresses(filled):
+    cell = "part=all&true=harbor-lights&predicted=kite-weather"
+    return (
+        "/",
+        "/sign-in",
+        f"/trainings?version={CERTIFIED}",
+        f"/trainings/{filled.training}",
+        f"/trainings/compare?id={filled.training}&id={filled.other}",
+        "/models",
+        f"/models/v1?{cell}",
+        "/jobs",
+        f"/jobs/{filled.waiting}",
+        "/settings",
+        "/feedback",
+        "/jobs/job_none",  # a refusal, as every page shows one
+    )

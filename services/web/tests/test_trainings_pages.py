@@ -13,7 +13,7 @@ from reel_shared.contracts import (
     TrainModelRequest,
 )
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import TrainedModel, TrainingMetrics, TrainingState
+from reel_shared.db.models import DatasetVersion, TrainedModel, TrainingMetrics, TrainingState
 from reel_shared.errors import BadPicture
 from reel_shared.security import create_key
 from reel_shared.testing.registry import add_version
@@ -96,6 +96,21 @@ def finish(job_id, model_id, **recipe):
 
 def test_without_trainings_the_list_says_how_to_begin(submitter):
     assert "/v1/trainings" in submitter.get("/trainings").text
+
+
+def test_a_training_is_started_on_a_version_that_may_be_trained_on(client):
+    with transaction() as session:
+        for version_id, certified in (("dsv_1", True), ("dsv_2", False), ("dsv_3", True)):
+            add_version(session, version_id)
+            row = session.get_one(DatasetVersion, version_id)
+            row.certificate = {"certified": certified}
+            row.takedowns = ["tkd_1"] if version_id == "dsv_3" else []
+    signed_in(client, "read", "submit")
+    assert [row["id"] for row in client.get("/trainings.json").json()["versions"]] == ["dsv_1"]
+    page = client.get("/trainings?version=dsv_1").text
+    assert '<option value="dsv_1" selected>' in page
+    assert 'data-path="/v1/trainings"' in page
+    assert 'data-path="/v1/trainings"' not in signed_in(client, "read").get("/trainings").text
 
 
 def test_trainings_are_for_keys_that_read(client):

@@ -12,24 +12,29 @@ from starlette.responses import Response
 
 from reel_shared.contracts import TRAIN_MODEL
 from reel_shared.db.engine import reading
-from reel_shared.db.models import Job, JobEvent, TrainedModel, TrainingMetrics, TrainingState
+from reel_shared.db.models import DatasetVersion, Job, JobEvent, TrainedModel, TrainingMetrics, TrainingState
 from reel_shared.errors import NotFound, Unprocessable
 from reel_shared.web.envelope import envelope
 from reel_shared.web.pagination import listing
 from reel_web import trainings
+from reel_web.pages.datasets import version_summary
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Reader
 from reel_web.timeline import timeline_entry
 
 router = APIRouter(route_class=PageRoute)
 PAGE_ROWS = 25
+NEWEST_VERSIONS = 50
+"""Dataset versions that a training can be started on here; the API takes any."""
 COMPARED = (2, 4)
 
 
 @router.get("/trainings")
 @router.get("/trainings.json")
-def list_trainings(request: Request, viewer: Reader, cursor: str | None = None) -> Response:
-    """The newest trainings; two to four of them can be chosen for a comparison."""
+def list_trainings(
+    request: Request, viewer: Reader, cursor: str | None = None, version: str = ""
+) -> Response:
+    """The newest trainings; two to four can be chosen for a comparison, and one be started, on ``version`` if named."""
     wanted = listing(cursor, PAGE_ROWS)
     query = sa.select(Job).where(Job.kind == TRAIN_MODEL.name)
     with reading() as session:
@@ -37,7 +42,15 @@ def list_trainings(request: Request, viewer: Reader, cursor: str | None = None) 
         jobs = [row["job"] for row in listed["data"]]
         models = _models(session, [job.id for job in jobs])
         listed["data"] = [trainings.training_row(job, models.get(job.id)) for job in jobs]
-    data = {**listed, "first_page": cursor is None, "base_url": str(request.base_url).rstrip("/")}
+        trainable = _trainable(session)
+    data = {
+        **listed,
+        "first_page": cursor is None,
+        "versions": trainable,
+        "chosen": version,
+        "may_change": viewer.may("submit"),
+        "base_url": str(request.base_url).rstrip("/"),
+    }
     return page(request, "trainings.html", data)
 
 
@@ -132,6 +145,16 @@ def _training(session: Session, job_id: str) -> Job:
     if job is None or job.kind != TRAIN_MODEL.name:
         raise NotFound(f"There is no training {job_id}.")
     return job
+
+
+def _trainable(session: Session) -> list[dict[str, Any]]:
+    """The newest dataset versions that a training takes: certified, and none of their pictures taken down since."""
+    query = sa.select(DatasetVersion).order_by(DatasetVersion.created_at.desc(), DatasetVersion.id.desc())
+    return [
+        {**version_summary(row), "dataset": row.dataset}
+        for row in session.scalars(query.limit(NEWEST_VERSIONS))
+        if row.certificate.get("certified") and not row.takedowns
+    ]
 
 
 def _models(session: Session, job_ids: Sequence[str]) -> dict[str, TrainedModel]:
