@@ -5,16 +5,20 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
+from reel_shared.db import sqlite_writes
 from reel_shared.db.engine import is_away, transact, transaction
 from reel_shared.embedded.postgres import Postgres
 from reel_shared.errors import DatabaseUnavailable, ReelError
+from reel_shared.settings import settings
 from reel_shared.testing.stack import Reel
 
 
@@ -104,6 +108,74 @@ def test_a_deadlock_is_tried_again_until_both_have_written(postgres_url: str, re
         list(pool.map(write, [(1, 2), (2, 1)]))
     with transaction() as session:
         assert session.scalars(sa.text("SELECT n FROM pair")).all() == [2, 2]
+
+
+@contextmanager
+def another_writes(url: str, seconds: float) -> Iterator[list[float]]:
+    """Another connection, as of another process, holds SQLite's write lock for so long; yields when it let go."""
+    other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    ended: list[float] = []
+
+    def end() -> None:
+        ended.append(time.monotonic())
+        other.execute("COMMIT")
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    try:
+        yield ended
+    finally:
+        timer.join()
+        other.close()
+
+
+def test_who_waits_to_write_to_sqlite_goes_on_as_soon_as_the_other_has_written(reel_database: Reel) -> None:
+    """SQLite's own waiting sleeps a tenth of a second at a time by then."""
+    execute("CREATE TABLE n (n INTEGER)")
+    late = []
+    for seconds in (0.34, 0.35, 0.36):
+        with another_writes(settings().database.url, seconds) as ended:
+            execute("INSERT INTO n VALUES (1)")
+            late.append(time.monotonic() - ended[0])
+    assert min(late) < 0.02, late
+
+
+def test_threads_that_write_to_sqlite_wait_for_one_another_and_lose_nothing(reel_database: Reel) -> None:
+    execute("CREATE TABLE n (n INTEGER)")
+    execute("INSERT INTO n VALUES (0)")
+
+    def add(number: int) -> None:
+        def write(session: sa.orm.Session) -> None:
+            found = session.scalar(sa.text("SELECT n FROM n"))
+            session.execute(sa.text(f"UPDATE n SET n = {found + 1}"))
+            if number % 5 == 0:
+                raise ValueError(number)
+
+        with suppress(ValueError):
+            transact(write)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(100)))
+    with transaction() as session:
+        assert session.scalar(sa.text("SELECT n FROM n")) == 80
+
+
+def test_a_writer_that_keeps_sqlite_too_long_is_a_database_that_is_away(
+    reel_database: Reel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writes, "PATIENCE_SECONDS", 0.2)
+    with (
+        another_writes(settings().database.url, 0.6),
+        pytest.raises(DatabaseUnavailable),
+        transaction() as session,
+    ):
+        session.execute(sa.text("SELECT 1"))
+    execute("CREATE TABLE n (n INTEGER)")
+    with transaction() as outer:
+        outer.execute(sa.text("INSERT INTO n VALUES (1)"))
+        with pytest.raises(DatabaseUnavailable), transaction() as session:
+            session.execute(sa.text("SELECT 1"))
 
 
 @pytest.mark.parametrize("statement", ["SELECT * FROM nowhere", "SELEKT 1", "SELECT nothing FROM jobs"])

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from reel_shared.db import sqlite_writes
 from reel_shared.errors import DatabaseUnavailable, ReelError
 from reel_shared.settings import settings
 
@@ -47,6 +48,7 @@ def engine(url: str | None = None) -> sa.Engine:
         made = sa.create_engine(url, connect_args={"timeout": 30})
         sa.event.listen(made, "connect", _on_sqlite_connect)
         sa.event.listen(made, "begin", _on_sqlite_begin)
+        sqlite_writes.listen(made)
         return made
     return sa.create_engine(
         url,
@@ -80,8 +82,10 @@ def _on_sqlite_connect(connection: Any, _record: Any) -> None:
 def _on_sqlite_begin(connection: sa.Connection) -> None:
     # A deferred transaction that reads and then writes fails at once with SQLITE_BUSY when another wrote in
     # between; taking the write lock first waits for it instead.
-    write = connection.get_execution_options().get("reel_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    if connection.get_execution_options().get("reel_write", False):
+        sqlite_writes.begin(connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
 
 
 def dispose() -> None:
