@@ -8,9 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import re
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from reel_shared.celery_app import celery_app
 from reel_shared.contracts import Kind, Model
 from reel_shared.db.engine import transact, transaction
 from reel_shared.errors import Canceled, DatabaseUnavailable, JobTimeout, LeaseLost, ReelError, Unavailable
+from reel_shared.heartbeats import heartbeats
 from reel_shared.jobs import Lease, Outcome, State
 from reel_shared.scratch import Scratch
 from reel_shared.settings import settings
@@ -153,30 +154,17 @@ class Context:
 JobFunction = Callable[[Context, RequestT], Outcome]
 
 
-class Heartbeat(threading.Thread):
-    """Extends the lease beside the work, and ends a process whose job ignores its time limit."""
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(name="heartbeat", daemon=True)
-        self.context = context
-        self.done = threading.Event()
-
-    def run(self) -> None:
-        while not self.done.wait(settings().jobs.heartbeat_seconds):
-            try:
-                self.context.beat()
-            except Exception:  # a thread that ended here would cost a healthy job its lease
-                log.exception("job.heartbeat_failed", job=self.context.job_id)
-            if self.context.over_hard_limit:
-                self._kill()
-
-    def _kill(self) -> None:
-        error = JobTimeout("The job ran longer than its limit and did not stop when asked.")
-        log.error("job.hard_limit", job=self.context.job_id)
-        try:
-            transact(lambda session: jobs.fail(session, self.context.lease, error))
-        finally:
-            os._exit(EXIT_HARD_LIMIT)  # the supervisor starts the worker again
+def _beat(context: Context) -> None:
+    """Extend the lease, and end a process whose job ignores its time limit."""
+    context.beat()
+    if not context.over_hard_limit:
+        return
+    error = JobTimeout("The job ran longer than its limit and did not stop when asked.")
+    log.error("job.hard_limit", job=context.job_id)
+    try:
+        transact(lambda session: jobs.fail(session, context.lease, error))
+    finally:
+        os._exit(EXIT_HARD_LIMIT)  # the supervisor starts the worker again
 
 
 def run_job(
@@ -225,12 +213,11 @@ def _no_room(error: Exception) -> Exception:
 
 
 def _beating(kind: Kind, function: JobFunction[Any], context: Context) -> State | None:
-    heartbeat = Heartbeat(context)
-    heartbeat.start()
+    every = settings().jobs.heartbeat_seconds
     try:
-        return _attempt(kind, function, context)
+        with heartbeats.kept(context.job_id, partial(_beat, context), every):
+            return _attempt(kind, function, context)
     finally:
-        heartbeat.done.set()
         context.close()
 
 
