@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -54,7 +55,7 @@ def add(
             ExtractFramesRequest,
             {
                 "dataset": dataset,
-                "label": label or film.resolve().parent.name,
+                "label": label or class_of(film),
                 "title": film.stem[:200],
                 "key": "uploads/pending",
                 "every_frames": every_frames,
@@ -74,6 +75,11 @@ def add(
         announce(jobs, as_json=as_json)
         return
     _show(follow(client, jobs), as_json=as_json)
+
+
+def class_of(film: Path) -> str:
+    """Return the name of the folder that a film is named in; a link has its own, not that of what it leads to."""
+    return Path(os.path.abspath(film)).parent.name
 
 
 def _films(path: Path) -> Iterator[Path]:
