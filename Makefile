@@ -7,7 +7,7 @@ SOURCES := shared/reel_shared shared/networks/reel_networks $(wildcard services/
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full up test test-browser test-gpu chaos compose-test k8s-test lint bench clean run-ready dev-ready bench-ready
+.PHONY: help demo demo-full up test test-browser test-gpu chaos compose-test k8s-test lint bench reference clean run-ready dev-ready bench-ready
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ bench: bench-ready ## run every benchmark (over an hour; installs the serving pe
 	@for name in frames hashing augment subjects training inference serving jobs pages explaining; do \
 		echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 	@echo "== memory"; $(BIN)/python benchmarks/memory.py --minutes 10 --pictures 5000
+
+reference: dev-ready ## write the pages of docs/reference/ anew from the code
+	$(BIN)/python -m scripts.reference
 
 clean: ## remove installed packages and caches; the platform's data in .data stays
 	rm -rf .venv .uv .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from reel_ingest.imports.plan import MISSING, NO_CLASS
 from reel_ingest.sieve import TAKEN_DOWN
 from reel_ingest.tasks.imports import ALREADY_THERE, WRONG_HASH
 from reel_ingest.tasks.web_pictures import OVER_LIMIT
-from reel_shared import errors
-from reel_shared.client import PATHS, Client
-from reel_shared.contracts import KINDS, PART_KINDS, Kind, QualityChecks
+from reel_shared.client import Client
+from reel_shared.contracts import KINDS, QualityChecks
 from reel_shared.settings import Settings
 from reel_web.pages import PARTS
 from reelsight.platform.server import app
 
 ROOT = Path(__file__).resolve().parent.parent
-REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+REFERENCE = ROOT / "docs" / "reference"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 SPAN = re.compile(r"`([^`\s]+)`")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -36,95 +36,57 @@ def pages() -> list[Path]:
     return sorted(page for page in found if not {".venv", "node_modules"} & set(page.parts))
 
 
-def section(title: str) -> str:
-    """The text below a heading of the reference, up to the next one of its rank."""
+def section(page: str, title: str) -> str:
+    """The text below a heading of a page of the reference, up to the next one of its rank."""
     rank, _, _ = title.partition(" ")
-    _, found, rest = REFERENCE.partition(f"\n{title}\n")
-    assert found, f"docs/reference.md has no heading {title!r}"
+    _, found, rest = (REFERENCE / page).read_text().partition(f"\n{title}\n")
+    assert found, f"docs/reference/{page} has no heading {title!r}"
     return re.split(rf"^#{{1,{len(rank)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
 
 
-def rows(title: str) -> dict[str, list[str]]:
-    """The tables below a heading: first cell, without its backticks -> the other cells."""
-    cells = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in section(title).splitlines()
-        if line.startswith("| `")
-    ]
-    names = [first.strip("`") for first, *_ in cells]
-    assert len(names) == len(set(names)), "a row stands twice"
-    return dict(zip(names, (rest for _, *rest in cells), strict=True))
+def endpoints() -> set[str]:
+    return {f"{verb.upper()} {path}" for path, verbs in app().openapi()["paths"].items() for verb in verbs}
 
 
-def shown(value: Any) -> str:
-    """A default as the reference writes it."""
-    if isinstance(value, SecretStr):
-        value = value.get_secret_value()
-    if value is None or value == "":
-        return "none" if value is None else "empty"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, BaseModel):
-        return "its own"
-    if isinstance(value, list):
-        return "`[" + ", ".join(f'"{item}"' for item in value) + "]`"
-    return f"`{value}`"
-
-
-def settings_of(model: type[BaseModel], *path: str) -> Iterator[tuple[str, Any]]:
+def described(model: type[BaseModel], *path: str) -> Iterator[tuple[str, str | None]]:
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        if isinstance(default, BaseModel):
-            yield from settings_of(type(default), *path, name)
+        if isinstance(default, BaseModel) and model.__module__ == Settings.__module__:
+            yield from described(type(default), *path, name)
         else:
-            yield "REEL_" + "__".join((*path, name)).upper(), default
+            yield ".".join((*path, name)), field.description
 
 
-def problems() -> dict[str, type[errors.ReelError]]:
-    waiting, found = [errors.ReelError], {}
-    while waiting:
-        error = waiting.pop()
-        waiting += error.__subclasses__()
-        if error.__module__ == errors.__name__:
-            found[error.code] = error
-    return found
+def test_the_generated_pages_are_as_the_code_is() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "scripts.reference", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
-def test_every_endpoint_is_documented_and_no_other() -> None:
-    served = {f"{verb.upper()} {path}" for path, verbs in app().openapi()["paths"].items() for verb in verbs}
-    assert set(rows("## Endpoints")) == served
+def test_nothing_in_the_generated_pages_is_without_words() -> None:
+    missing = [name for name, words in described(Settings) if not words]
+    missing += [
+        f"{kind.name}: {name}"
+        for kind in KINDS.values()
+        for name, words in described(kind.request)
+        if not words
+    ]
+    missing += [
+        f"{verb.upper()} {path}"
+        for path, verbs in app().openapi()["paths"].items()
+        for verb, operation in verbs.items()
+        if not operation.get("description")
+    ]
+    missing += [kind.name for kind in KINDS.values() if not vars(kind.request).get("__doc__")]
+    assert missing == []
 
 
 def test_every_page_for_people_is_named() -> None:
     paths = {route.path for page in PARTS for route in page.router.routes}  # type: ignore[attr-defined]
-    named = set(SPAN.findall(section("## Endpoints")))
+    named = set(SPAN.findall(section("README.md", "## Pages for people")))
     assert len(paths) >= 5
     assert paths <= named
-
-
-def test_every_setting_is_documented_with_its_default() -> None:
-    wanted = {name: shown(default) for name, default in settings_of(Settings)}
-    assert {name: cells[0] for name, cells in rows("## Settings").items()} == wanted
-    assert all(cells[1] for cells in rows("## Settings").values())
-
-
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_every_job_kind_is_documented_with_its_fields(kind: Kind) -> None:
-    wanted = {
-        name: "required" if field.is_required() else shown(field.get_default(call_default_factory=True))
-        for name, field in kind.request.model_fields.items()
-    }
-    title = f"### {kind.name}"
-    assert {name: cells[0] for name, cells in rows(title).items()} == wanted
-    text = section(title)
-    assert (f"A part of `{kind.queue}." if kind.name in PART_KINDS else f"`POST {PATHS[kind]}`") in text
-    assert f"at most {kind.max_attempts} attempts" in text
-    assert set(kind.result.model_fields) <= set(SPAN.findall(text.partition("Result:")[2]))
-
-
-def test_every_quality_check_is_documented_with_its_threshold() -> None:
-    wanted = {name: shown(value) for name, value in QualityChecks()}
-    assert {name: cells[0] for name, cells in rows("## Quality checks").items()} == wanted
 
 
 def test_every_reason_of_a_refused_candidate_is_documented_and_no_other() -> None:
@@ -132,29 +94,16 @@ def test_every_reason_of_a_refused_candidate_is_documented_and_no_other() -> Non
     files += [ROOT / f"shared/reel_shared/{name}.py" for name in ("outgoing", "connection")]
     code = "".join(path.read_text() for path in files)
     reasons = set(re.findall(r'\bRefus(?:ed|al)\(\s*"([a-z-]+)"', code)) | {"http-<status>"}
-    of_members = set(
-        re.findall(r'_refusal\(\s*"([a-z-]+)"', (ROOT / "shared/reel_shared/zips.py").read_text())
-    )
-    assert set(SPAN.findall(rows("## Problem codes")["bad-member"][2])) - {"reason"} == of_members
-    reasons |= of_members
+    reasons |= set(re.findall(r'_refusal\(\s*"([a-z-]+)"', (ROOT / "shared/reel_shared/zips.py").read_text()))
     reasons |= {TAKEN_DOWN, OVER_LIMIT, ALREADY_THERE, WRONG_HASH, MISSING, NO_CLASS}
     refused, _, rejected = (
-        section("## Problem codes").partition("`counts.refused`")[2].partition("`counts.rejected`")
+        section("details.md", "## Refused pictures")
+        .partition("`counts.refused`")[2]
+        .partition("`counts.rejected`")
     )
     named = set(SPAN.findall(refused)) - {"bad-picture", "min_side", "max_side", "._-"}
     assert named == reasons
     assert set(SPAN.findall(rejected)) == {name.replace("_", "-") for name in QualityChecks.model_fields}
-
-
-def test_no_job_kind_is_documented_that_does_not_exist() -> None:
-    assert set(re.findall(r"^### (\S+\.\S+)$", REFERENCE, re.MULTILINE)) == set(KINDS)
-
-
-def test_every_problem_code_is_documented_with_its_status() -> None:
-    wanted = {
-        code: [str(error.status), "yes" if error.retryable else "no"] for code, error in problems().items()
-    }
-    assert {code: cells[:2] for code, cells in rows("## Problem codes").items()} == wanted
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -208,7 +157,7 @@ def test_every_package_has_its_page_and_names_what_it_holds(member: Path) -> Non
 
 def test_how_to_uses_endpoints_and_client_methods_that_exist() -> None:
     text = (ROOT / "docs" / "how-to" / "the-api.md").read_text()
-    wanted = {re.sub(r"\{[^}]*\}", "*", endpoint.split()[1]) for endpoint in rows("## Endpoints")}
+    wanted = {re.sub(r"\{[^}]*\}", "*", endpoint.split()[1]) for endpoint in endpoints()}
     used = re.findall(r"\$REEL(/[a-z0-9_/…-]*)", text)
     assert len(used) > 15
     for path in used:

@@ -34,46 +34,70 @@ class ReelError(Exception):
 
 
 class BadRequest(ReelError):
+    """Not JSON, a bad cursor, an empty file, a damaged zip."""
+
     status, code, title = 400, "bad-request", "The request cannot be read"
 
 
 class BadPicture(BadRequest):
+    """`reason` says why: `empty`, `not-a-picture`, `truncated`, `damaged`, `too-many-bytes`,
+    `too-many-pixels`."""
+
     code, title = "bad-picture", "The picture cannot be used"
 
 
 class BadMember(BadRequest):
+    """A file in a zip; `reason` says why: `unsafe-path`, `link`, `encrypted`, `too-many-bytes`, `bomb`,
+    `damaged`."""
+
     code, title = "bad-member", "The archive's file cannot be used"
 
 
 class BadMovie(BadRequest):
+    """No film, no moving picture in it, larger than 8K, or cut off."""
+
     code, title = "bad-movie", "The film cannot be used"
 
 
 class Unauthorized(ReelError):
+    """No key, or one that is wrong, expired or revoked."""
+
     status, code, title = 401, "unauthorized", "An API key is needed"
 
 
 class Forbidden(ReelError):
+    """The key lacks the scope, or a visitor asked for more than the demo gives."""
+
     status, code, title = 403, "forbidden", "The API key may not do this"
 
 
 class NotFound(ReelError):
+    """Also of a POST or a job: the object or model it names is not there."""
+
     status, code, title = 404, "not-found", "There is no such thing"
 
 
 class Conflict(ReelError):
+    """Canceling what has ended, replaying what has not failed, an `Idempotency-Key` still at work."""
+
     status, code, title = 409, "conflict", "The state does not allow this"
 
 
 class TooLarge(ReelError):
+    """See `GET /v1/limits`."""
+
     status, code, title = 413, "too-large", "Too large"
 
 
 class UnsupportedType(ReelError):
+    """Judged by the file's first bytes; or a body that is not JSON."""
+
     status, code, title = 415, "unsupported-type", "This kind of file is not accepted"
 
 
 class Unprocessable(ReelError):
+    """`errors` names each wrong field; also: an `Idempotency-Key` used for something else."""
+
     status, code, title = 422, "unprocessable", "The request does not fit"
 
 
@@ -84,6 +108,9 @@ class GatesFailed(Unprocessable):
 
 
 class TooManyRequests(ReelError):
+    """The prediction queue is full, or the key asks more often than `REEL_INFERENCE__KEY_REQUESTS_PER_SECOND`;
+    `Retry-After` says when to come back."""
+
     status, code, title = 429, "too-many-requests", "Too many requests"
 
 
@@ -95,14 +122,20 @@ class Unavailable(ReelError):
 
 
 class StorageUnavailable(Unavailable):
+    """S3 has not answered for `REEL_S3__PATIENCE_SECONDS`."""
+
     code, title = "storage-unavailable", "Object storage is not available"
 
 
 class DatabaseUnavailable(Unavailable):
+    """A job's database has not answered for `REEL_DATABASE__PATIENCE_SECONDS`; a request is told at once."""
+
     code, title = "database-unavailable", "The database is not available"
 
 
 class NoModel(Unavailable):
+    """Train with `activate`, or activate a model."""
+
     code, title = "no-model", "No model is active yet"
     retryable = False
 
@@ -114,16 +147,20 @@ class Corrupt(ReelError):
 
 
 class JobTimeout(ReelError):
+    """Longer than its kind's limit, or not begun within `REEL_JOBS__QUEUE_TTL_SECONDS`."""
+
     status, code, title = 504, "timeout", "The job ran out of time"
 
 
 class DeadlinePassed(ReelError):
-    """The caller said how long the answer was worth waiting for, and that is over."""
+    """A prediction with `Grpc-Timeout`: its time ran out before a lane was free, and nothing was computed."""
 
     status, code, title = 504, "deadline-passed", "The request's deadline has passed"
 
 
 class AttemptsExhausted(ReelError):
+    """Its worker died every time."""
+
     code, title = "attempts-exhausted", "The job was tried as often as its kind allows"
 
 

@@ -94,7 +94,7 @@ def search(
     label: Annotated[str, typer.Option("--class", help="The class.")],
     dataset: DatasetOption = "default",
     provider: Annotated[
-        str, typer.Option(help="openverse, wikimedia, …; see docs/reference.md.")
+        str, typer.Option(help="openverse, wikimedia, …; see docs/reference/jobs.md.")
     ] = "openverse",
     styles: Annotated[
         str, typer.Option(help="One search for each, such as fanart,sketch,drawing; none: the query alone.")

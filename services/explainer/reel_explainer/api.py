@@ -89,7 +89,8 @@ router = APIRouter(tags=["explanations"])
 @router.post("/v1/explanations", status_code=202, response_model=JobView, openapi_extra=BODY)
 @large_body(lambda: uploads.byte_cap("picture"))
 async def create_explanation(request: Request, principal: Visitor) -> Response:
-    """Submit a job that explains a picture: one in storage, named by its key, or the form's file."""
+    """Submit a job that explains a picture: JSON with the `key` of a stored one, or a form with `file` and the
+    other fields (lists with commas)."""
     body = await uploads.read_submission(request, principal, ExplanationJob, families=PICTURES)
     _bound_visitors(body, principal)
     await uploads.require_stored(body.key)
@@ -127,7 +128,8 @@ class ExplanationBatchJob(ExplainPicturesRequest, Submission):
 
 @router.post("/v1/explanation-batches", status_code=202, response_model=JobView)
 def create_explanation_batch(body: ExplanationBatchJob, principal: Submitter, request: Request) -> Response:
-    """Submit a job that explains many pictures, each with its own line of results."""
+    """Submit a job that explains many pictures: a list of keys, or what a prediction job was not sure of; with
+    the scope `read` also a prefix, or a model's mistakes."""
     if (body.prefix or body.mistakes_in) and not principal.may("read"):
         raise Forbidden(
             "A prefix and a model's mistakes name other people's pictures; the key needs the scope 'read'."

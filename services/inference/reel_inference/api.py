@@ -158,7 +158,10 @@ async def predict(
     top_k: Annotated[int, Query(ge=1, le=100)] = 3,
     tta: Annotated[int, Query(ge=0, le=views.MOST, description="1: the mirror image counts too")] = 0,
 ) -> Response:
-    """Answer one picture, the request's body, by the `active` model or the one of an id. It is not stored."""
+    """Answer one picture at once, by the `active` model or the one of an id. The body is the picture, or a form
+    with `file`. It is not stored; the answer is remembered for a while under its hash, and `Cache-Status` says
+    whether it was. Who waits no longer than `Grpc-Timeout` has the picture dropped before the model,
+    `deadline-passed`."""
     if model != ACTIVE and not principal.may("submit"):
         raise errors.Forbidden("Visitors of the demo may ask the active model only.")
     serving.rates().take(principal.id)
@@ -230,7 +233,8 @@ async def _shadowed(answered: Answered) -> None:
 @router.post("/v1/predictions", status_code=202, response_model=JobView, openapi_extra=JOB_BODY)
 @large_body(lambda: settings().limits.archive_bytes)
 async def create_prediction(request: Request, principal: Submitter) -> Response:
-    """Submit a job that answers stored pictures by key, the files of a form, or those of one zip."""
+    """Submit a job that answers pictures: JSON with `keys` or an `archive`, or a form with up to 1000 parts
+    `file`, pictures all, or with one zip."""
     body = await uploads.read_batch(
         request, PredictionJob, families=INPUTS, max_files=MAX_FILES, check=_require_model
     )

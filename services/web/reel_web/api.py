@@ -99,7 +99,7 @@ def cancel_job(job_id: JobId, principal: Visitor) -> Response:
 
 @router.post("/v1/jobs/{job_id}/replay", tags=["jobs"], status_code=202, response_model=JobView)
 def replay_job(job_id: JobId, principal: Visitor, request: Request) -> Response:
-    """Submit a failed or canceled job's request again, as a new job."""
+    """Submit a failed or canceled job's request again, as a new job; `metadata.replay_of` names the old one."""
     with transaction() as session:
         _visible(session, principal, job_id)
         answer = once(session, request, principal.id, {}, lambda: envelope(jobs.replay(session, job_id)))
@@ -113,7 +113,8 @@ def replay_job(job_id: JobId, principal: Visitor, request: Request) -> Response:
     responses={200: {"content": {"text/event-stream": {}}, "description": "state, progress, metric, end"}},
 )
 def job_events(job_id: JobId, principal: Owner, request: Request) -> Response:
-    """Server-sent events; `Last-Event-ID` goes on after a break. Closed after 10 minutes at the latest."""
+    """Server-sent events `state`, `progress`, `metric`, `curve` (of trainings), `end`; closed after 10 minutes,
+    `Last-Event-ID` goes on."""
     with reading() as session:
         _visible(session, principal, job_id)
     return event_response(job_id, request)
@@ -185,7 +186,7 @@ def create_api_key(body: NewKey, principal: Admin, request: Request) -> Response
 
 @router.get("/v1/keys", tags=["keys"], response_model=Page[KeyView])
 def list_api_keys(_principal: Admin, cursor: Cursor = None, limit: Limit = None) -> Response:
-    """Every key, the newest first, revoked ones too."""
+    """Every key, revoked ones too, without tokens; `limits` are those that hold for it."""
     with reading() as session:
         return JSONResponse(listing(cursor, limit).page(session, sa.select(ApiKey), ApiKey, _key_view))
 

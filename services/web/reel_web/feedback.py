@@ -65,7 +65,9 @@ class FeedbackView(BaseModel):
 
 @router.post("/v1/feedback", status_code=201, response_model=FeedbackView)
 async def give_feedback(body: NewFeedback, principal: Visitor) -> Response:
-    """Say whether an answer was right. What is said last of a model's answer to a picture counts."""
+    """Say whether an answer to an uploaded picture was right: `key`, `predicted`, `right`, and of a wrong one
+    what it shows, `label`. The last word on a model's answer to a picture counts; a wrong one's picture is kept
+    until it has been looked at."""
     _bound_visitors(body, principal)
     await require_stored(body.key)
     return JSONResponse(await run_in_threadpool(_note, body, principal), 201)

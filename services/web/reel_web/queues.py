@@ -63,7 +63,8 @@ class PauseView(BaseModel):
 
 @router.get("/v1/queues", response_model=Page[QueueView])
 def list_queues(_principal: Reader) -> Response:
-    """Every queue with what waits and runs in it, in the pipeline's order, all on one page."""
+    """Every queue: `queued`, `running`, `failed`, how long the oldest has waited, whether it is `paused`, since
+    when, by which key and why."""
     with reading() as session:
         rows = [queue_view(row) for row in queues.standing(session)]
     return JSONResponse({"data": rows, "next_cursor": None})
@@ -71,7 +72,8 @@ def list_queues(_principal: Reader) -> Response:
 
 @router.post("/v1/queues/{queue}/pause", response_model=QueueView)
 def pause_queue(queue: QueueName, principal: Admin, body: PauseRequest | None = None) -> Response:
-    """Let no worker take a job from a queue until it is resumed. It goes on accepting; what runs ends as usual."""
+    """No worker takes a job from it until it is resumed; it goes on accepting, what runs ends as usual, and
+    time in a paused queue is not counted as waiting. `reason` is shown to those who wait."""
     with transaction() as session:
         queues.pause(session, queue, by=principal.id, reason=body.reason if body else "")
         return JSONResponse(_one(session, queue))

@@ -56,11 +56,16 @@ class Attention(Model):
 
 
 class CompareAttentionRequest(Model):
-    models: tuple[str, str] = Field(description="ids, or `active`: before and after")
-    dataset_version_id: str
+    """Compares where two models look in the same held-out pictures: for each class at most 100 of
+    them, the same ones each time, each asked about the class it shows."""
+
+    models: tuple[str, str] = Field(description="two ids, or `active`: before and after")
+    dataset_version_id: str = Field(description="the version whose pictures are looked at")
     probe: str = Field(default="", description="a probe set's name; empty: the validation pictures")
-    source: Source | None = Field(default=None, description="none: both")
-    label: Label | None = Field(default=None, description="none: every class that both models know")
+    source: Source | None = Field(default=None, description="`movie` or `web`; both unless said")
+    label: Label | None = Field(
+        default=None, description="one class; every class that both models know unless said"
+    )
 
 
 class ModelLook(Model):
@@ -81,7 +86,8 @@ class AttentionDifference(Model):
     looks: tuple[ModelLook, ModelLook]
     difference: list[list[float]]
     picture: StoredFile = Field(
-        description="PNG: the mean picture, the same under each model's mean heat, and the difference: red where the "
+        description="PNG: the mean picture, the same under each model's mean heat, and the difference: red "
+        "where the "
         "second looks more, blue where it looks less"
     )
 

@@ -94,13 +94,21 @@ class MarkImagesRequest(MarkImageRequest):
 
 
 class RankSubjectsRequest(Model):
-    dataset: DatasetName = "default"
+    """Learns from frames marked `keep` and `background` which others show background only.
+    Precision is measured on marks of scenes that were held out; with fewer than 30 and 15 marks, or
+    where they do not bear it out, `enough` is false: there is a list to look at, and nothing is
+    rejected."""
+
+    dataset: DatasetName = Field(default="default", description="pictures are gathered under this name")
     label: Label | None = Field(default=None, description="only this class")
     movie_id: str | None = Field(default=None, max_length=40, description="only this film")
     precision: float = Field(
         default=0.95, ge=0.5, lt=1, description="wanted share of backgrounds among the proposals"
     )
-    apply: bool = Field(default=False, description="reject the proposals at once; can be undone")
+    apply: bool = Field(
+        default=False,
+        description="reject the proposals with the reason `background`, as one batch that can be undone",
+    )
 
 
 class RankSubjectsResult(Model):
@@ -125,15 +133,23 @@ class RankSubjectsResult(Model):
 
 
 class TakeDownPicturesRequest(Model):
-    image_id: str | None = Field(default=None, max_length=40)
-    url: str | None = Field(default=None, min_length=1, max_length=4000, description="where it was fetched")
+    """Deletes the files of pictures and their variants, except where another picture lies in the
+    same file, and marks the dataset versions and models that used them (`takedowns`). Every
+    original with the same bytes goes, in all datasets. Neither these bytes, nor what looks like
+    them, nor what lies at their `url` is stored again; other pictures of the page are, unless the
+    request named the page."""
+
+    image_id: str | None = Field(default=None, max_length=40, description="the picture, or a variant of it")
+    url: str | None = Field(
+        default=None, min_length=1, max_length=4000, description="or: where it was fetched from"
+    )
     page_url: str | None = Field(
         default=None,
         min_length=1,
         max_length=4000,
-        description="the page that showed it; nothing is taken from there again",
+        description="or: the page that showed it; nothing that names this page is stored again",
     )
-    reason: str = Field(min_length=1, max_length=500)
+    reason: str = Field(min_length=1, max_length=500, description="for the record")
 
     @model_validator(mode="after")
     def _one_choice(self) -> TakeDownPicturesRequest:

@@ -159,7 +159,8 @@ class Evaluation(Finite):
     notes: list[str]
     created_at: AwareDatetime
     metrics: dict[str, Metrics] = Field(
-        description="the card's: all | movie | web | web:<style> | probe:<name> in a single view at temperature 1; "
+        description="the card's: all | movie | web | web:<style> | probe:<name> in a single view at "
+        "temperature 1; "
         "tta:<any of these>; variant:<name> on stored variants of validation pictures, which are no further proof"
     )
     tta: AugmentedViews | None = Field(default=None, description="none where the recipe asks for 0 passes")

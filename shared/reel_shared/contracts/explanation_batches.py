@@ -18,29 +18,39 @@ SOURCES = ("keys", "prefix", "mistakes_in", "not_sure_in")
 
 
 class ExplainPicturesRequest(ExplanationOptions):
-    """The pictures come from exactly one of ``keys``, ``prefix``, ``mistakes_in`` and ``not_sure_in``."""
+    """Explains many pictures, several at a time through the network: those of exactly one of `keys`, `prefix`,
+    `mistakes_in` and `not_sure_in`. More than 100 are cut into parts of kind `explainer.explain_part` that all workers
+    share. A whole job explains one model and one list of pictures, whatever changes meanwhile."""
 
     model: str = Field(
-        default="active", description="with not_sure_in `active` is the model that gave the answers"
+        default="active",
+        description="an id, or the one that serves; with `not_sure_in` `active` is the model that gave the "
+        "answers",
     )
-    keys: list[ObjectKey] = Field(default_factory=list, max_length=MOST_EXPLAINED)
+    keys: list[ObjectKey] = Field(
+        default_factory=list, max_length=MOST_EXPLAINED, description="up to 10,000 keys in the bucket"
+    )
     prefix: Annotated[str, spelled(_PREFIX, _PREFIX_ADVICE)] = Field(
-        default="", description="every stored picture whose key begins so"
+        default="",
+        description="every stored picture whose key begins so, such as `drop/kiki/`; up to 100,000 are "
+        "counted",
     )
     mistakes_in: Annotated[str, spelled(_PART, _PART_ADVICE)] | None = Field(
         default=None,
-        description="the pictures that the model got wrong when it was judged, the worst first: all (validation "
-        "pictures), movie, web, probe or probe:<name>",
+        description="the pictures that the model got wrong when it was judged, the worst first: `all` "
+        "(validation pictures), `movie`, `web`, `probe` or one probe set such as `probe:costumes`",
     )
     not_sure_in: str | None = Field(
         default=None, description="a prediction job's id: the pictures that it was not sure of"
     )
-    limit: int = Field(default=1000, ge=1, le=MOST_EXPLAINED, description="no more pictures than this")
+    limit: int = Field(
+        default=1000, ge=1, le=MOST_EXPLAINED, description="no more pictures than this, at most 10,000"
+    )
     labels: list[str] = Field(
         default_factory=list, max_length=10, description="none: each picture's predicted label"
     )
     include_actual: bool = Field(
-        default=True, description="explain what a picture truly shows too, where that is known"
+        default=True, description="explain what a picture truly shows too, where that is known: for mistakes"
     )
 
     @model_validator(mode="after")
@@ -63,11 +73,14 @@ class ExplainPartRequest(ExplanationOptions):
     """A part of a job's pictures, all explained by one model."""
 
     model: str = Field(description="its id: the whole job's, whatever serves meanwhile")
-    pictures: list[WantedPicture] = Field(min_length=1)
-    labels: list[str] = Field(default_factory=list, max_length=10)
-    include_actual: bool = True
+    pictures: list[WantedPicture] = Field(
+        min_length=1, description="this part's pictures: `key`, `sha256` and `actual` where they are known"
+    )
+    labels: list[str] = Field(default_factory=list, max_length=10, description="the whole job's")
+    include_actual: bool = Field(default=True, description="the whole job's")
     found: int = Field(
-        description="pictures that the whole job had found before its limit; for a later attempt of it to tell"
+        description="pictures that the whole job had found before its limit; for a later attempt of it to "
+        "tell"
     )
 
 
@@ -84,5 +97,6 @@ class ExplainPicturesResult(Model):
     failed: int
     parts: int = Field(default=1, description="jobs that it was divided into")
     results: StoredFile = Field(
-        description="JSONL, one line per picture: key, actual and what explainer.explain_picture answers, or error"
+        description="JSONL, one line per picture: key, actual and what explainer.explain_picture answers, or "
+        "error"
     )

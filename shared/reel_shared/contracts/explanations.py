@@ -21,12 +21,24 @@ class ExplanationOptions(Model):
         default=["gradcam", "guided"],
         min_length=1,
         max_length=3,
-        description="guided: guided backpropagation times Grad-CAM, guided_backprop: without it",
+        description="`gradcam`; `guided`: guided backpropagation times Grad-CAM; `guided_backprop`: without "
+        "it",
     )
-    outputs: list[Output] = Field(default=["overlay"], min_length=1, max_length=5)
-    colormap: Literal["magma", "inferno", "plasma", "viridis", "turbo", "jet", "gray"] = "magma"
-    alpha: float = Field(default=0.8, ge=0, le=1, description="how much the heat covers the picture")
-    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    outputs: list[Output] = Field(
+        default=["overlay"],
+        min_length=1,
+        max_length=5,
+        description="`overlay`: a PNG for each label and method; `npy`: their raw float32 arrays; `json`: "
+        "the heat's rows in the result; `panel`: all in one PNG, as the article shows them; "
+        "`animation`: a GIF that fades between the first two labels",
+    )
+    colormap: Literal["magma", "inferno", "plasma", "viridis", "turbo", "jet", "gray"] = Field(
+        default="magma", description="or `inferno`, `plasma`, `viridis`, `turbo`, `jet`, `gray`"
+    )
+    alpha: float = Field(default=0.8, ge=0, le=1, description="how much the heat covers the picture, 0 to 1")
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = Field(
+        default="bilinear", description="of the heat's cells; or `nearest`, `bicubic`"
+    )
     scale: Literal["each", "shared"] = Field(
         default="each",
         description="shared: one scale for all labels of a picture, so that their colours compare",
@@ -34,19 +46,27 @@ class ExplanationOptions(Model):
     rectify: bool = Field(default=True, description="false: keep what speaks against a label, below zero")
     guided_style: Literal["signed", "stretched"] = Field(
         default="signed",
-        description="stretched: the gradient is brought to 0..1 first, as the author drew it",
+        description="around grey, light for and dark against; `stretched`: the gradient is brought to 0..1 "
+        "before it is multiplied, as the article's author drew it",
     )
     difference: bool = Field(
         default=False,
-        description="also the first label's heat less the second's; the two likeliest unless named",
+        description="also the first label's heat less the second's, red and blue; the two likeliest unless "
+        "labels are named",
     )
     features: int = Field(
-        default=0, ge=0, le=64, description="so many channels of the last feature map, on contact sheets"
+        default=0,
+        ge=0,
+        le=64,
+        description="so many channels of the last feature map, at most 64: the most active ones, and for "
+        "each label those that carry most of its heat",
     )
 
 
 class ExplainPictureRequest(ExplanationOptions):
-    model: str = "active"
+    """Draws where and what the model saw."""
+
+    model: str = Field(default="active", description="an id, or the one that serves")
     key: ObjectKey
     labels: list[str] = Field(default_factory=list, max_length=10, description="none: the predicted label")
     actual: Label | None = Field(
@@ -135,7 +155,8 @@ class ExplainPictureResult(Model):
     engine: str = Field(default="torch f32", description="what ran the network's body, and its precision")
     max_abs_diff: float | None = Field(
         default=None,
-        description="how far that engine's heat maps were from torch's in f32, relative to the map's range: the "
+        description="how far that engine's heat maps were from torch's in f32, relative to the map's range: "
+        "the "
         "largest over pictures of the model's evaluation; null: it is torch in f32, or nothing was measured",
     )
     predictions: list[LabelProbability]

@@ -8,7 +8,14 @@ from reel_shared.contracts.base import Model, StoredFile
 
 
 class ExportDatasetRequest(Model):
-    dataset_version_id: str
+    """Packs a dataset version as a zip: `train/`, `valid/` and `probe-…/` with a folder a class, a
+    Hugging Face `metadata.jsonl` in each, `images.csv` over train and valid (never the probes),
+    `manifest.json`. The head of its `README.md` tells Hugging Face's `load_dataset("./folder")`
+    which folder is which split, whatever the classes are called; a probe set is a configuration
+    `probe-…` with the split `test`. A variant's row has the licence and the origin of its
+    original."""
+
+    dataset_version_id: str = Field(description="what is exported")
     pictures: bool = Field(default=True, description="false: the tables only, with each picture's address")
     variants: bool = Field(default=True, description="the variants that are trained on, too")
 
@@ -17,7 +24,8 @@ class ExportDatasetResult(Model):
     dataset_version_id: str
     images: dict[str, int] = Field(description="pictures by folder: train, valid, probe-<name>")
     archive: StoredFile = Field(
-        description="zip: a folder a side with a folder a class and a metadata.jsonl, images.csv over train and valid, "
+        description="zip: a folder a side with a folder a class and a metadata.jsonl, images.csv over train "
+        "and valid, "
         "manifest.json"
     )
 

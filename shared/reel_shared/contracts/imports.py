@@ -10,8 +10,12 @@ from reel_shared.contracts.web_pictures import Style
 
 
 class ImportDatasetRequest(Model):
-    dataset: DatasetName = "default"
-    key: ObjectKey = Field(description="the zip in the bucket")
+    """Reads a zip of pictures into a dataset: an export of `trainer.export_dataset`, folders, or a
+    table. With `augment`, `augment.make_variants` of its web pictures follows as a job of its own
+    (`parent_id`)."""
+
+    dataset: DatasetName = Field(default="default", description="pictures are gathered under this name")
+    key: ObjectKey = Field(description="the zip in the bucket, or a form's `file`")
     style: Style = Field(default="imported", description="of pictures whose table names none")
     licence: str = Field(default="", max_length=100, description="of pictures whose table names none")
     attribution: str = Field(default="", max_length=500, description="of pictures whose table names none")

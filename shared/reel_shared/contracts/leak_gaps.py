@@ -11,15 +11,20 @@ from reel_shared.contracts.trainings import Metrics
 
 
 class MeasureLeakGapRequest(Model):
-    dataset: DatasetName = "default"
+    """Trains one short recipe on a random split and on the split by groups, and compares: how much
+    better a leak makes a model look. Neither model is kept."""
+
+    dataset: DatasetName = Field(default="default", description="pictures are gathered under this name")
     recipe: Annotated[str, spelled(RECIPE_PATTERN, "Name a recipe that GET /v1/recipes lists.")] = Field(
-        default="leak-gap", json_schema_extra={"pattern": RECIPE_PATTERN}
+        default="leak-gap",
+        json_schema_extra={"pattern": RECIPE_PATTERN},
+        description="a recipe with public weights; `GET /v1/recipes` lists them",
     )
     train_sources: list[Source] = Field(
         default=[Source.MOVIE], min_length=1, description="scenes leak, so films alone unless said"
     )
-    valid_fraction: float = Field(default=0.2, gt=0, lt=1)
-    seed: int = 42
+    valid_fraction: float = Field(default=0.2, gt=0, lt=1, description="of every class and source")
+    seed: int = Field(default=42, description="of the splits and the trainings")
 
 
 class MeasureLeakGapResult(Model):

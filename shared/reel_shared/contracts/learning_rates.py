@@ -11,7 +11,11 @@ from reel_shared.contracts.recipes import RecipeChoice
 
 
 class FindLearningRateRequest(Model):
-    dataset_version_id: str
+    """Trains one stage for a few steps at rates that rise exponentially, as fastai's `lr_find`
+    does, and ends early when the smoothed loss is four times its least. Of the training pictures it
+    takes as many as it can look at. No weights are kept."""
+
+    dataset_version_id: str = Field(description="whose training pictures it looks at")
     recipe: RecipeChoice = Field(
         default="article", description="a recipe that ships, by its name, or a whole one"
     )
@@ -20,12 +24,15 @@ class FindLearningRateRequest(Model):
     )
     weights: str = Field(
         default="recipe",
-        description="where the stage begins: as for a training; for a later stage best the weights of an earlier run",
+        description="where the stage begins, as for a training; for a later stage best the weights that an "
+        "earlier one left, by their key",
     )
-    seed: int = 42
-    start_lr: float = Field(default=1e-7, gt=0, le=10)
-    end_lr: float = Field(default=10.0, gt=0, le=100)
-    steps: int = Field(default=100, ge=20, le=500)
+    seed: int = Field(default=42, description="of the head, of the pictures and of their order")
+    start_lr: float = Field(default=1e-7, gt=0, le=10, description="of the first step")
+    end_lr: float = Field(
+        default=10.0, gt=0, le=100, description="towards which it rises, less than which it ends"
+    )
+    steps: int = Field(default=100, ge=20, le=500, description="20 to 500")
 
     @model_validator(mode="after")
     def _rising(self) -> FindLearningRateRequest:

@@ -17,7 +17,11 @@ Crop = tuple[int, int, int, int]
 
 
 class ExtractFramesRequest(Model):
-    dataset: DatasetName = "default"
+    """Takes frames out of one film. Times and scenes are those of the whole film, whatever part is
+    taken. A long film is cut at keyframes into ranges, each a part of kind `ingest.extract_range`;
+    the frames are those of one pass, byte for byte."""
+
+    dataset: DatasetName = Field(default="default", description="pictures are gathered under this name")
     label: Label
     title: str = Field(default="", max_length=200, description="the film's name, for people")
     key: ObjectKey = Field(description="where the film lies in the bucket")
@@ -26,33 +30,42 @@ class ExtractFramesRequest(Model):
     )
     every_seconds: float | None = Field(default=None, gt=0, description="or one frame in so many seconds")
     per_scene: int | None = Field(
-        default=None, ge=1, le=100, description="or so many frames of each scene, well apart"
+        default=None,
+        ge=1,
+        le=100,
+        description="or so many frames of each scene, well apart; then the film is not cut",
     )
     mode: Literal["exact", "fast"] = Field(
         default="exact",
-        description="fast takes the nearest frame that is decoded anyway, and leaves the deblocking filter out",
+        description="fast takes the nearest frame that is decoded anyway, and leaves the deblocking filter "
+        "out",
     )
     parts: Literal["auto"] | Annotated[int, Field(ge=1, le=MAX_PARTS)] = Field(
         default="auto",
-        description="ranges that are decoded as jobs of their own, whose union is one pass; auto: one for each "
+        description="ranges that are decoded as jobs of their own, whose union is one pass; auto: one for "
+        "each "
         "10 minutes of film",
     )
-    start_seconds: float = Field(default=0.0, ge=0)
-    end_seconds: float | None = Field(default=None, gt=0)
-    width: int | None = Field(default=None, ge=16, le=7680)
-    height: int | None = Field(default=None, ge=16, le=4320)
+    start_seconds: float = Field(default=0.0, ge=0, description="of the film")
+    end_seconds: float | None = Field(default=None, gt=0, description="the film's end unless said")
+    width: int | None = Field(
+        default=None, ge=16, le=7680, description="of the box that a frame is fitted into, pixels"
+    )
+    height: int | None = Field(default=None, ge=16, le=4320, description="likewise")
     keep_aspect: bool = Field(default=True, description="fit inside width x height; else stretch to it")
     quality: int = Field(default=90, ge=1, le=100, description="JPEG quality")
     crop_borders: Literal["auto", "none"] | Annotated[int, Field(ge=0, le=MAX_CROP)] = Field(
         default="auto",
-        description="auto: measure constant bars of any colour and cut them; or cut so many pixels on each side",
+        description="measure constant bars of any colour and cut them; `none`; or cut so many pixels on each "
+        "side, at most 4096",
     )
     near_distance: int = Field(
         default=4, ge=0, le=16, description="pHash bits within which a frame is a duplicate"
     )
 
     quality_checks: FrameChecks = Field(
-        default_factory=FrameChecks, description="thresholds of the checks on each frame; null is off"
+        default_factory=FrameChecks,
+        description="thresholds of the checks on each frame; `too_small` and `odd_aspect` are off",
     )
 
     @model_validator(mode="after")
@@ -91,8 +104,8 @@ class ExtractRangeRequest(Model):
     """One range of a film. Submitted by ``extract_frames`` only."""
 
     film: ExtractFramesRequest = Field(description="what the whole job was asked for")
-    crop: Crop
-    plan: JsonObject = Field(description="how the film is cut")
+    crop: Crop = Field(description="pixels cut: top, right, bottom, left")
+    plan: JsonObject = Field(description="how the film is cut; a range of another film is refused")
     number: int = Field(ge=0, description="which of the plan's ranges")
 
 

@@ -14,17 +14,34 @@ Keys = Annotated[list[ObjectKey], Field(min_length=1, max_length=MAX_KEYS)]
 
 
 class PredictPicturesRequest(Model):
-    model: str = "active"
-    keys: Keys | None = Field(default=None, description="of stored pictures")
+    """Answers stored pictures, or the files of a stored zip, into one JSONL file, in the order
+    asked (a zip's files in its own); what cannot be read gets an `error` instead of `predictions`
+    and `confident`. More than 250 keys, or 1000 files of a zip, are cut into parts of kind
+    `inference.predict_part` that all workers share. A whole job is answered by one model, also when
+    another is promoted meanwhile."""
+
+    model: str = Field(default="active", description="an id, or the one that serves")
+    keys: Keys | None = Field(default=None, description="of stored pictures, at most 10,000")
     archive: ObjectKey | None = Field(
-        default=None, description="a stored zip, in place of keys: all its files"
+        default=None,
+        description="in place of `keys`: a stored zip, within the limits on archives at `GET /v1/limits`. "
+        "Each of its files is an input; a path that leaves the archive, a link, what is "
+        "encrypted, damaged, too large, or unpacks to more than 200 times its size is that "
+        "file's own error",
     )
-    top_k: int = Field(default=3, ge=1, le=100)
-    tta: int = Field(default=0, ge=0, le=1, description="1: the mirror image counts too")
+    top_k: int = Field(default=3, ge=1, le=100, description="labels for each picture")
+    tta: int = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="1: the mean of the picture's calibrated probabilities (5/8) and those of its mirror "
+        "image (3/8); twice the work",
+    )
     explain_not_sure: ExplanationOptions | None = Field(
         default=None,
-        description="explain every answer that the model is not sure of, drawn so; a job of its own, whose parent is "
-        "this one. Such pictures of an archive are stored one by one",
+        description='options of `explainer.explain_picture`, such as `{"methods": ["gradcam"]}`: when this job '
+        "succeeds, whatever the model was not sure of is explained so, by a job `explainer.explain_pictures` whose "
+        "`parent_id` is this job. Such pictures of a zip are stored one by one, and their lines get a `key`",
     )
 
     @model_validator(mode="after")
@@ -38,12 +55,12 @@ class PredictPartRequest(Model):
     """A part of a job's inputs, all asked of one model."""
 
     model: str = Field(description="its id: the whole job's, whatever serves meanwhile")
-    keys: Keys | None = None
-    archive: ObjectKey | None = None
+    keys: Keys | None = Field(default=None, description="this part's pictures")
+    archive: ObjectKey | None = Field(default=None, description="the whole job's zip")
     start: int = Field(default=0, ge=0, description="of the archive's files in their order, the first")
     stop: int = Field(default=0, ge=0, description="and the one behind the last")
-    top_k: int = Field(default=3, ge=1, le=100)
-    tta: int = Field(default=0, ge=0, le=1)
+    top_k: int = Field(default=3, ge=1, le=100, description="the whole job's")
+    tta: int = Field(default=0, ge=0, le=1, description="the whole job's")
     keep_not_sure: bool = Field(
         default=False, description="store what an archive holds and the model is not sure of"
     )

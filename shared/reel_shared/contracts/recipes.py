@@ -111,18 +111,44 @@ class Stage(Model):
 class Recipe(Model):
     """A network, where its weights begin, and the stages it is trained in, one after the other."""
 
-    name: str = Field(pattern=RECIPE_PATTERN)
-    description: str = ""
-    architecture: Architecture
-    weights: str = Field(
-        description="none | package | torchvision | a key of a safetensors file in the bucket"
+    name: str = Field(
+        pattern=RECIPE_PATTERN,
+        description="lower-case letters, digits, `-` and `_`; a model's `recipe` shows it",
     )
-    stages: list[Stage] = Field(min_length=1, max_length=20)
-    transforms: Transforms = Transforms()
-    one_cycle: OneCycle = OneCycle()
+    description: str = ""
+    architecture: Architecture = Field(
+        description="`resnet18`, `resnet34`, `resnet50`, `resnet101`, `resnet152`, `resnext50`, "
+        "`resnext101`, `wide_resnet50`, `densenet121`, `densenet169`, `densenet201`, "
+        "`efficientnet_b0` to `efficientnet_b3`, `mobilenet_v3_large`, `convnext_tiny`, "
+        "`convnext_small`, `regnet_y_3_2gf` or `efficientnet_lite0`. Guided backpropagation "
+        "explains those with ReLU only: not `efficientnet_b…`, `mobilenet…`, `convnext…`"
+    )
+    weights: str = Field(
+        description="`none`, `package`, `torchvision`, or the key of a safetensors file in the bucket"
+    )
+    stages: list[Stage] = Field(
+        min_length=1,
+        max_length=20,
+        description="each with `name`, `size` (32 to 1024 px), `batch_size` (pictures at a time, in all "
+        "processes together; `auto`: the largest power of two that fits), `accumulate` (1: "
+        "batches to one update of the weights), `frozen`, `train_bn` (true), `epochs`, `lr_max` "
+        "(one rate, or a low and a high one), `one_cycle` (the recipe's), `keep_best` (false: go "
+        "on with the most accurate epoch's weights), `patience` (none: end after so many epochs "
+        "without a better one)",
+    )
+    transforms: Transforms = Field(
+        default=Transforms(),
+        description="`flip` (true), `max_rotate` (10), `max_zoom` (1.1), `max_lighting` (0.2), `max_warp` "
+        "(0.2), `p_affine` (0.75), `p_lighting` (0.75)",
+    )
+    one_cycle: OneCycle = Field(
+        default=OneCycle(), description="`pct_start` (0.25), `div` (25), `div_final` (1e5)"
+    )
     precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
         default="auto",
-        description="auto: fp16 on a GPU; bf16 on a CPU that has it, unless convolutions are depthwise; else fp32",
+        description="`auto`, `fp32`, `fp16` or `bf16`; `auto` is fp16 on a GPU, bf16 on a CPU with such "
+        "instructions for a network that gains by it (none with depthwise convolutions), fp32 "
+        "otherwise. The result and the card say which it was",
     )
     weight_decay: float = Field(default=0.01, ge=0, le=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -133,13 +159,16 @@ class Recipe(Model):
         default=None,
         gt=0,
         lt=1,
-        description="with balanced sampling: web pictures' part of what is drawn of each class, in place of a half",
+        description="with balanced sampling: web pictures' part of what is drawn of each class, in place of "
+        "a half; a class with one source draws from that. No copies are stored, unlike with the "
+        "`web_share` of `augment.make_variants`",
     )
     tta: int = Field(
         default=4,
         ge=0,
         le=16,
-        description="augmented views of each picture that judges, beside the plain one",
+        description="augmented views of each picture that judges, beside the plain one; 0: no test-time "
+        "augmentation",
     )
     wanted_accuracy: float = Field(
         default=0.95, gt=0, le=1, description="of the answers that the model is to be sure of"
@@ -148,7 +177,8 @@ class Recipe(Model):
         default=None,
         ge=0,
         le=0.1,
-        description="also make an int8 graph, which may serve if it loses at most so much accuracy",
+        description="also make an int8 graph, `model.int8.onnx`, and let it serve if it loses at most so "
+        "much accuracy, 0 to 0.1; none: no int8",
     )
     train_on_validation: bool = Field(
         default=False, description="refit on everything for deployment; its metrics are not held out"

@@ -12,18 +12,25 @@ from reel_shared.contracts.recipes import RecipeChoice
 
 
 class TrainModelRequest(Model):
-    dataset_version_id: str
+    """Trains, exports and registers one model."""
+
+    dataset_version_id: str = Field(description="what is trained on")
     recipe: RecipeChoice = Field(
-        default="article", description="a recipe that ships, by its name, or a whole one"
+        default="article",
+        description="the name of one that ships (`GET /v1/recipes` lists them), or a whole one as below, "
+        "under a name of its own",
     )
     weights: str = Field(
         default="recipe",
-        description="recipe | none | package | torchvision | model:<id>, body and head of a model of ours | a key of a "
+        description="`recipe` (the recipe's), `none`, `package`, `torchvision`, `model:<id>` (body and head "
+        "of a model of ours; `POST /v1/trainings/{job_id}/extend` sets it), or the key of a "
         "safetensors file in the bucket",
     )
-    seed: int = 42
+    seed: int = Field(default=42, description="of everything random in the training")
     activate: bool = Field(
-        default=False, description="serve the model when it is done, if it passes the gates"
+        default=False,
+        description="serve the model when it is done, if its gates pass; else it becomes the `candidate` and "
+        "`notes` say why",
     )
     allow_uncertified: bool = Field(
         default=False, description="train on a version that leaks all the same; the model says so for ever"

@@ -10,7 +10,10 @@ from reel_shared.contracts.base import DatasetName, Label, Model, Variant
 
 
 class MakeVariantsRequest(Model):
-    dataset: DatasetName = "default"
+    """Makes the six variants of web pictures that have none. Where there are no web pictures at
+    all, it is refused (422)."""
+
+    dataset: DatasetName = Field(default="default", description="pictures are gathered under this name")
     label: Label | None = Field(default=None, description="only this class")
     collection_id: str | None = Field(default=None, description="only this web collection")
     variants: list[Variant] = Field(
@@ -22,16 +25,20 @@ class MakeVariantsRequest(Model):
         default=None,
         gt=0,
         lt=1,
-        description="make only as many as bring the web pictures of each class to this share of its pictures",
+        description="make only as many as bring the web pictures of each class to this share of its "
+        "pictures; not with `collection_id`",
     )
-    grayscale_frames: bool = Field(default=False, description="gray copies of film frames too")
+    grayscale_frames: bool = Field(
+        default=False, description="gray copies of film frames too; not with `collection_id`"
+    )
     grayscale_frames_share: float = Field(
         default=0.5, gt=0, le=1, description="of each class's frames, chosen at random by the seed"
     )
     dataset_version_id: str | None = Field(
         default=None,
         max_length=40,
-        description="nothing but gray copies of this version's validation pictures, frames too; the grey_probe of the "
+        description="nothing but gray copies of this version's validation pictures, frames too; the "
+        "grey_probe of the "
         "next version with it as base_version is made of them",
     )
     noise: Literal["exact", "fast"] = Field(
@@ -42,7 +49,9 @@ class MakeVariantsRequest(Model):
         default="jpeg", description="webp: without any loss, about twice the bytes"
     )
     quality: int = Field(default=90, ge=1, le=100, description="of JPEG")
-    seed: int = Field(default=42, description="variants that already stand are kept, whatever their seed")
+    seed: int = Field(
+        default=42, description="of the noise; variants that already stand are kept, whatever their seed"
+    )
 
     @field_validator("variants")
     @classmethod

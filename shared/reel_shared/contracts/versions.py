@@ -31,10 +31,16 @@ class ProbeSet(Model):
 
 
 class BuildDatasetVersionRequest(Model):
-    dataset: DatasetName = "default"
-    train_sources: list[Source] = Field(default=[Source.MOVIE, Source.WEB], min_length=1)
+    """Splits a dataset as it stands, and proves that nothing leaks."""
+
+    dataset: DatasetName = Field(default="default", description="pictures are gathered under this name")
+    train_sources: list[Source] = Field(
+        default=[Source.MOVIE, Source.WEB],
+        min_length=1,
+        description="which originals are trained on; validation is the same whatever is said here",
+    )
     variants: bool = Field(default=True, description="train on the six variants too")
-    valid_fraction: float = Field(default=0.2, gt=0, lt=1)
+    valid_fraction: float = Field(default=0.2, gt=0, lt=1, description="of every class and source")
     near_distance: int = Field(
         default=6, ge=0, le=16, description="pHash bits that keep two pictures on one side"
     )
@@ -45,22 +51,29 @@ class BuildDatasetVersionRequest(Model):
         default=2.0, ge=0, le=600, description="frames of a film nearer to a held-out one are not trained on"
     )
     few_groups: Literal["warn", "refuse"] = Field(
-        default="warn", description="what a class with fewer than 3 independent groups leads to"
+        default="warn",
+        description="what a class with fewer than 3 independent groups leads to: `warn` or `refuse`",
     )
-    probes: list[ProbeSet] = Field(default_factory=list, max_length=20)
+    probes: list[ProbeSet] = Field(
+        default_factory=list,
+        max_length=20,
+        description="more probe sets: a name, and the source, style or label of the pictures that make it up",
+    )
     grey_probe: bool = Field(
         default=False,
-        description="judge on grayscale variants of the validation pictures too, apart from them",
+        description="judge on grayscale variants of the validation pictures too, apart from them; a warning "
+        "counts those that have none",
     )
     strategy: Literal["groups", "random"] = Field(
-        default="groups", description="random: a plain split that leaks, for comparison; never certified"
+        default="groups",
+        description="`random`: a plain split that leaks and keeps no pins, for comparison; never certified",
     )
     base_version: str | None = Field(
         default=None,
         max_length=40,
         description="a dataset version whose sides are kept where its groups stand",
     )
-    seed: int = 42
+    seed: int = Field(default=42, description="of the choice of validation groups")
 
     @model_validator(mode="after")
     def _fits(self) -> BuildDatasetVersionRequest:

@@ -30,10 +30,16 @@ ProbeName = Annotated[
 
 
 class CollectPicturesRequest(Model):
-    dataset: DatasetName = "default"
+    """Collects pictures of one class. With `augment`, `augment.make_variants` follows as a job of
+    its own (`parent_id`)."""
+
+    dataset: DatasetName = Field(default="default", description="pictures are gathered under this name")
     label: Label
-    provider: Literal["openverse", "wikimedia", "ddgs", "urls", "folder", "zip"] = "openverse"
-    query: str = Field(default="", max_length=200)
+    provider: Literal["openverse", "wikimedia", "ddgs", "urls", "folder", "zip"] = Field(
+        default="openverse",
+        description="`openverse` (`query`), `urls`, `zip` (`key` or a form's `file`), `folder`",
+    )
+    query: str = Field(default="", max_length=200, description="what is searched for")
     style: Style = Field(default="", description="what the query asked for: fanart, sketch, drawing, …")
     styles: list[Style] = Field(
         default_factory=list,
@@ -52,25 +58,29 @@ class CollectPicturesRequest(Model):
         description="name of the held-out probe set that these pictures make up; "
         "unless said, pictures of the style cosplay make up `cosplay`, the others none",
     )
-    urls: list[str] = Field(default_factory=list, max_length=5000)
+    urls: list[str] = Field(default_factory=list, max_length=5000, description="addresses, in order")
     key: ObjectKey | None = Field(default=None, description="the zip in the bucket")
     folder: DropFolder = Field(
         default="",
-        description="an S3 prefix under `drop/`, the bucket's place for people's own files; "
-        "for the provider `folder`",
+        description="for the provider `folder`: a folder under `drop/` in the bucket, such as `drop/kiki`; "
+        "`drop/` is the place for people's own files, and no other prefix is taken. With nothing "
+        "under it the job fails",
     )
     licence: str = Field(
         default="", max_length=100, description="of urls, folder and zip pictures, when known"
     )
-    attribution: str = Field(default="", max_length=500)
+    attribution: str = Field(default="", max_length=500, description="as for `licence`")
     limit: int | None = Field(
         default=None,
         ge=1,
         le=MAX_CANDIDATES,
-        description=f"candidates at most: of each search, {SEARCH_LIMIT} unless said; of urls, folder and zip, all "
-        "unless said, and what it leaves out is counted as `over-limit`",
+        description="candidates at most, up to 100,000: of each search, 200 unless said; of urls, a folder "
+        "and a zip, all unless said. What it leaves out of these is counted as refused for "
+        "`over-limit`, without a row each",
     )
-    near_distance: int = Field(default=6, ge=0, le=16)
+    near_distance: int = Field(
+        default=6, ge=0, le=16, description="pHash bits within which a picture is a duplicate"
+    )
     quality_checks: QualityChecks = Field(
         default_factory=QualityChecks, description="thresholds of the checks on each picture; null is off"
     )

@@ -19,6 +19,8 @@ from reel_shared.web.quotas import admit
 _bearer = HTTPBearer(
     scheme_name="ApiKey", description="`Authorization: Bearer reel_<prefix>_<secret>`", auto_error=False
 )
+SCOPES: dict[Callable[..., object] | None, tuple[Scope, ...]] = {}
+"""What each dependency of ``require`` lets in; the pages of the reference are written from it."""
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
@@ -44,6 +46,7 @@ def require(*scopes: Scope) -> Callable[..., Awaitable[Principal]]:
         await admit(request, found)
         return found
 
+    SCOPES[principal] = scopes
     return principal
 
 

@@ -24,10 +24,13 @@ def health_router(checks: Sequence[Check]) -> APIRouter:
 
     @router.get("/healthz")
     async def healthz() -> dict[str, str]:
+        """The process lives."""
         return {"status": "ok"}
 
     @router.get("/readyz", response_model=dict[str, Any])
     async def readyz() -> Response:
+        """Database, Redis and storage answer; 503 otherwise. Of inference by itself also: the active model is
+        warm; `checks.model` says which it is and what runs it."""
         status, content = summary(await look(everything))
         return JSONResponse(content, status_code=status)
 

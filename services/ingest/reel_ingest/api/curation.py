@@ -41,14 +41,17 @@ class Marked(BaseModel):
 
 @router.post("/v1/image-changes", response_model=ImageBatch)
 def change_images(body: ChangeImagesRequest, principal: Submitter, request: Request) -> Response:
-    """Set state, label or both of many pictures at once. All of them change, or none does."""
+    """Set the state, the label or both of originals: up to 10,000 `image_ids`, or a `filter` (`dataset` and
+    more) that finds at most 100,000; answers with a `batch_id`. Variants go along; a film's frames change their
+    label only with `force`. 409 when the same bytes are active already."""
     content = body.model_dump(mode="json")
     return _acted(request, principal, content, lambda s: decisions.change(s, body, by=principal.id))
 
 
 @router.post("/v1/image-changes/{batch_id}/undo", response_model=ImageBatch)
 def undo_image_changes(batch_id: str, principal: Submitter, request: Request) -> Response:
-    """Put back what an action changed. Pictures that were changed again since are left alone and counted."""
+    """Put back what one action changed; pictures that were changed again since are left alone (`skipped`). It
+    is an action too and can be undone."""
     return _acted(request, principal, {}, lambda s: decisions.undo(s, batch_id, by=principal.id))
 
 
@@ -56,7 +59,8 @@ def undo_image_changes(batch_id: str, principal: Submitter, request: Request) ->
 def resolve_conflict(
     image_id: str, body: ResolveConflictRequest, principal: Submitter, request: Request
 ) -> Response:
-    """Of pictures that show the same under different labels, keep this one; the others repeat it from now on."""
+    """Of pictures in `conflict`, keep this one (with another `label`, if that is right); the others become
+    `duplicate` or `rejected`."""
     content = body.model_dump(mode="json")
     return _acted(
         request, principal, content, lambda s: decisions.resolve(s, image_id, body, by=principal.id)
@@ -65,7 +69,7 @@ def resolve_conflict(
 
 @router.get("/v1/images/{image_id}/changes", response_model=History)
 def image_history(image_id: str, _principal: Reader) -> Response:
-    """Every change of one picture, the newest first, on one page."""
+    """Every change of a picture's state, label or `duplicate_of`, the newest first, all on one page."""
     with reading() as session:
         _image(session, image_id)
         query = sa.select(ImageChange).filter_by(image_id=image_id).order_by(ImageChange.id.desc())
@@ -93,7 +97,7 @@ def unmark_image(image_id: str, _principal: Submitter) -> None:
 
 @router.post("/v1/subject-marks", response_model=Marked)
 def mark_images(body: MarkImagesRequest, principal: Submitter, request: Request) -> Response:
-    """Mark many frames at once."""
+    """Give up to 10,000 frames, `image_ids`, the same mark."""
 
     def act(session: Session) -> Marked:
         image_ids = decisions.check_markable(session, body.image_ids)

@@ -25,7 +25,8 @@ class NewTakedown(TakeDownPicturesRequest, Submission):
 
 @router.post("/v1/takedowns", status_code=202, response_model=JobView)
 def create_takedown(body: NewTakedown, principal: Admin, request: Request) -> Response:
-    """Remove a picture for good, with its variants, wherever the same bytes stand. Asking again finishes it."""
+    """Remove pictures for good. At once they and their variants are `removed`, then their files go. Asking
+    again finishes what did not."""
     return submit_job(
         TAKE_DOWN_PICTURES,
         body,

@@ -53,7 +53,8 @@ def list_models(
 
 @router.get("/v1/models/{model_id}", response_model=ModelView)
 def get_model(model_id: ModelId, _principal: Reader) -> Response:
-    """One model, by its id, its number or an alias."""
+    """One model, by its id, its number (`v7`), as `active`, `candidate` or `shadow`: lineage, metrics, tags,
+    remarks."""
     with reading() as session:
         row = find_model(session, model_id)
         return JSONResponse(model_view(row, aliases=aliases.named(session)))

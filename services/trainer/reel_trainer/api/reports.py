@@ -32,7 +32,9 @@ def get_report(
     _principal: Reader,
     format: Literal["html", "json"] = "html",
 ) -> Response:
-    """How the model was trained and judged: one HTML page with pictures and plots, or its figures as JSON."""
+    """How it was trained and judged: one HTML page with pictures and plots that asks for nothing from anywhere;
+    its figures with `format=json`. The page goes when a picture of its version is taken down, the figures
+    stay."""
     name, media_type = (REPORT_JSON, "application/json") if format == "json" else (REPORT_HTML, "text/html")
     with reading() as session:
         row = find_model(session, model_id)

@@ -20,7 +20,8 @@ TENTH = ShadowRequest()
 
 @router.get("/v1/models/shadow", response_model=ShadowReport)
 def get_shadow(_principal: Reader) -> Response:
-    """How the shadow compares with the active model so far, over all replicas; counted anew when either changes."""
+    """How the shadow compares: `asked`, `agreement`, `confidence_difference`, `disagreements`; counted anew
+    when either model changes."""
     with reading() as session:
         return JSONResponse(shadows.report(session).model_dump(mode="json"))
 

@@ -41,7 +41,8 @@ class NewTraining(TrainModelRequest, Submission):
 
 @router.post("/v1/trainings", status_code=202, response_model=JobView, tags=["models"])
 def create_training(body: NewTraining, principal: Submitter, request: Request) -> Response:
-    """Train a model on a dataset version by a recipe that ships or one that is sent."""
+    """Train a model on a dataset version by a recipe that ships or one that is sent. A version that is not
+    certified is refused unless `allow_uncertified`, one with pictures that were taken down always."""
     return _submit(body, principal, request)
 
 
@@ -106,7 +107,9 @@ class ExtendTraining(Submission):
 
 @router.post("/v1/trainings/{job_id}/extend", status_code=202, response_model=JobView, tags=["models"])
 def extend_training(job_id: str, body: ExtendTraining, principal: Submitter, request: Request) -> Response:
-    """Train a finished training's model further, body and head, as a new job that makes a new model."""
+    """Trains a finished training's model further, body and head, as a new job that makes a new model: by its
+    `recipe`, `dataset_version_id` and `seed` unless others are named, with `activate` and `allow_uncertified`.
+    Other classes or another architecture are refused."""
     with reading() as session:
         old = dict(catalogue.training(session, job_id).request)
         model_id = extending.finished(session, job_id).id
@@ -133,7 +136,8 @@ def get_training_checkpoint(job_id: str, _principal: Reader) -> Response:
 
 @router.get("/v1/trainings/{job_id}/metrics", response_model=TrainingMetricsView, tags=["models"])
 def get_training_metrics(job_id: str, _principal: Reader) -> Response:
-    """Loss and rates by batch, a row an epoch, speed, time left, memory: while it runs and ever after."""
+    """What a training has told, while it runs and ever after: by stage `points` (loss and rates by batch, at
+    most 300) and `epochs`; `now`: speed, time left, memory."""
     with reading() as session:
         job = catalogue.training(session, job_id)
         return JSONResponse(training_metrics_view(job, catalogue.training_metrics(session, job_id)))

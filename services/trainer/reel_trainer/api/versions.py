@@ -76,7 +76,8 @@ def get_dataset_version(version_id: str, _principal: Reader) -> Response:
     "/v1/dataset-versions/{version_id}/certificate", response_model=LeakCertificate, tags=["dataset versions"]
 )
 def get_leak_certificate(version_id: str, _principal: Reader) -> Response:
-    """The leak certificate at full length, with its signature `sha256`, checked before it is shown."""
+    """The leak certificate at full length: every held-out picture with its nearest training neighbours, the
+    worst pairs, the signature `sha256`."""
     with reading() as session:
         row = catalogue.version(session, version_id)
         stored, manifest_sha256 = row.certificate_file, row.manifest_sha256
