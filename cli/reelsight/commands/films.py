@@ -79,7 +79,7 @@ def add(
 
 def class_of(film: Path) -> str:
     """Return the name of the folder that a film is named in; a link has its own, not that of what it leads to."""
-    return Path(os.path.abspath(film)).parent.name
+    return Path(os.path.abspath(film)).parent.name  # noqa: PTH100  resolve() would follow the link
 
 
 def _films(path: Path) -> Iterator[Path]:
