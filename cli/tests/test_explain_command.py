@@ -104,7 +104,8 @@ def batch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
         predictions=[{"label": "kiki", "probability": 0.8}],
         picture=file("square", ".png"),
         explanations=[Explanation(label="kiki", probability=0.8, gradcam=file("heat", ".png"))],
-    ).model_dump(mode="json")
+    ).model_dump(mode="json", exclude={"model"}, exclude_none=True)  # as the worker writes a line
+    explained["explanations"][0]["gradcam"]["url"] = "http://s3.test/heat.png"  # and the API hands it out
     gone = {"key": "pictures/b.jpg", "error": {"detail": "There is no picture pictures/b.jpg."}}
     lines = [{"key": "pictures/a.jpg", "actual": "howl", **explained}, gone]
     result = {"found": 5, "count": 2, "failed": 1}

@@ -127,26 +127,29 @@ def drawing_options(spoken: list[str]) -> dict[str, Any]:
 
 
 def files_of(result: JsonObject) -> Iterator[tuple[JsonObject, str, JsonObject]]:
-    """Yield what each file of a result is, a name for it without a suffix, and the file."""
+    """Yield what each file of a result is, a name for it without a suffix, and the file.
+
+    A job's result names what there is none of as null; a line of a batch leaves it out.
+    """
     for one in result["explanations"]:
         for method in METHODS:
             about = {"label": one["label"], "method": method}
-            for file in (one.get(method), one["arrays"].get(method)):
+            for file in (one.get(method), one.get("arrays", {}).get(method)):
                 if file:
                     yield about, f"{one['label']}-{method}", file
-        if one["faithfulness_plot"]:
+        if one.get("faithfulness_plot"):
             about = {"label": one["label"], "method": "faithfulness"}
             yield about, f"{one['label']}-faithfulness", one["faithfulness_plot"]
-    if result["difference"]:
+    if result.get("difference"):
         first, second = result["difference"]["labels"]
         for name in ("picture", "array"):
             about = {"label": first, "method": f"less {second}"}
             yield about, f"{first}-less-{second}", result["difference"][name]
-    for sheet in result["features"]:
-        about = {"label": sheet["label"], "method": "features"}
-        yield about, f"{sheet['label'] or 'active'}-features", sheet["picture"]
+    for sheet in result.get("features", []):
+        about = {"label": sheet.get("label"), "method": "features"}
+        yield about, f"{sheet.get('label') or 'active'}-features", sheet["picture"]
     for name in ("panel", "animation"):
-        if result[name]:
+        if result.get(name):
             yield {"label": None, "method": name}, name, result[name]
 
 
