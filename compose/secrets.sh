@@ -42,6 +42,20 @@ done
     done
 } | once postgres_roles.sql
 
+# Each service's user of object storage; `setup` makes them, with the rights of shared/reel_shared/bucket_rights.py.
+for name in $SERVICES; do
+    random | once "s3_secret_key_$name"
+    printf 'reelsight-%s' "$name" | once "s3_access_key_$name"
+done
+{
+    separator='{'
+    for name in $SERVICES; do
+        printf '%s"%s":"%s"' "$separator" "$name" "$(cat "s3_secret_key_$name")"
+        separator=,
+    done
+    echo '}'
+} | once s3_users.json
+
 for name in $SERVICES; do
     random | once "passwords/redis_$name"
     printf 'redis://%s:%s@%s/0' "$name" "$(cat "passwords/redis_$name")" "${REEL_REDIS:-redis:6379}" | once "redis_url_$name"

@@ -7,6 +7,7 @@ umask 077
 overlay=${1:?name an overlay: cpu, gpu, keda or local}
 cd "$(dirname "$0")/overlays/$overlay"
 mkdir -p secrets
+SERVICES="ingest augment trainer inference explainer web"
 random() { od -An -N "$1" -tx1 /dev/urandom | tr -d ' \n'; }
 keep() { if [ -e "secrets/$1" ]; then cat >/dev/null; else cat >"secrets/$1"; fi; }
 
@@ -24,9 +25,17 @@ REEL_REDIS__URL=redis://:$redis@redis:6379/0
 REEL_S3__ACCESS_KEY=reelsight
 REEL_S3__SECRET_KEY=$s3
 END
-    keep s3.json <<END
-{"identities": [{"name": "reelsight", "credentials": [{"accessKey": "reelsight", "secretKey": "$s3"}], "actions": ["Admin"]}]}
+    filled="-e s/@BUCKET@/reelsight/g -e s/@ADMIN_KEY@/reelsight/ -e s/@ADMIN_SECRET@/$s3/"
+    for service in $SERVICES; do
+        own=$(random 16)
+        keep "s3-$service.env" <<END
+REEL_S3__ACCESS_KEY=reelsight-$service
+REEL_S3__SECRET_KEY=$own
 END
+        filled="$filled -e s/@SECRET_$service@/$own/"
+    done
+    # shellcheck disable=SC2086  # each word is an argument
+    sed $filled ../../seaweedfs.json | keep s3.json
     keep servers.env <<END
 POSTGRES_PASSWORD=$database
 REDIS_PASSWORD=$redis
@@ -38,6 +47,12 @@ REEL_REDIS__URL=rediss://:FILL-IN@redis.example.org:6379/0
 REEL_S3__ACCESS_KEY=FILL-IN
 REEL_S3__SECRET_KEY=FILL-IN
 END
+    for service in $SERVICES; do
+        keep "s3-$service.env" <<END
+REEL_S3__ACCESS_KEY=FILL-IN
+REEL_S3__SECRET_KEY=FILL-IN
+END
+    done
     [ "$overlay" != keda ] || keep scaler.env <<END
 DATABASE_URL=postgresql://reelsight_scaler:FILL-IN@postgres.example.org:5432/reelsight?sslmode=require
 END

@@ -24,6 +24,7 @@ from reel_augment.api import router as augment
 from reel_explainer.api import router as explainer
 from reel_inference.api import router as inference
 from reel_ingest.api import router as ingest
+from reel_shared.bucket_rights import RIGHTS, identities, user
 from reel_shared.contracts import KINDS, QUEUES
 from reel_shared.settings import Settings
 from reel_shared.web.app import create_app
@@ -176,9 +177,10 @@ def test_secrets_are_files_that_the_script_makes_and_no_value_stands_in_the_file
     made = make_secrets(tmp_path)
     wanted = {plain(secret["file"]).removeprefix("./secrets/") for secret in COMPOSE["secrets"].values()}
     assert wanted <= made.keys()
-    assert all(len(value) >= 32 for value in made.values())
+    secret = {name: value for name, value in made.items() if not name.startswith("s3_access_key_")}
+    assert all(len(value) >= 32 for value in secret.values())
     tracked = "\n".join(path.read_text() for path in (ROOT / "docker-compose.yml", ROOT / ".env.example"))
-    assert not [name for name, value in made.items() if value in tracked]
+    assert not [name for name, value in made.items() if name in secret and value in tracked]
 
 
 def make_secrets(folder: Path) -> dict[str, str]:
@@ -196,7 +198,7 @@ def test_secrets_are_kept_when_the_script_runs_again_and_made_anew_when_removed(
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir() if path.is_file()} == {0o444}
 
 
-def test_each_service_has_its_own_names_at_the_database_and_at_redis(tmp_path: Path) -> None:
+def test_each_service_has_its_own_names_at_the_database_at_redis_and_at_the_storage(tmp_path: Path) -> None:
     made = make_secrets(tmp_path)
     users = re.findall(r"^user (\w+) on #", made["redis_users.acl"], re.MULTILINE)
     assert set(users) == OURS
@@ -205,8 +207,38 @@ def test_each_service_has_its_own_names_at_the_database_and_at_redis(tmp_path: P
         assert given["reel_database__url"] == f"database_url_{name}"
         assert given["reel_redis__url"] == f"redis_url_{name}"
         assert f"CREATE ROLE reel_{name} LOGIN" in made["postgres_roles.sql"]
+        assert given["reel_s3__access_key"] == f"s3_access_key_{name}"
+        assert given["reel_s3__secret_key"] == f"s3_secret_key_{name}"
+        assert made[f"s3_access_key_{name}"] == user(name)
+    assert json.loads(made["s3_users.json"]) == {name: made[f"s3_secret_key_{name}"] for name in OURS}
+    holders = {name for name, each in SERVICES.items() if "s3_secret_key" in sources(each)}
+    assert holders == {"s3", "setup"}, "who may do everything there"
     owners = [name for name, each in SERVICES.items() for s in each.get("secrets", []) if "owner" in str(s)]
     assert owners == ["setup"]
+
+
+def sources(service: dict[str, Any]) -> set[str]:
+    """The secrets of a container."""
+    return {each if isinstance(each, str) else each["source"] for each in service.get("secrets", [])}
+
+
+def test_seaweedfs_is_given_the_same_users(tmp_path: Path) -> None:
+    made = make_secrets(tmp_path)
+    override = yaml.safe_load((ROOT / "compose/seaweedfs.yml").read_text())["services"]
+    command = override["s3"]["command"][0].replace("$$", "$").partition(" && exec")[0]
+    command = command.replace("/run/secrets", str(tmp_path)).replace(
+        "/tmp/s3.json", str(tmp_path / "s3.json")
+    )
+    command = command.replace("/etc/seaweedfs.json", str(ROOT / "compose/seaweedfs.json"))
+    environment = {"PATH": "/usr/bin:/bin", "MINIO_ROOT_USER": "root-user", "REEL_BUCKET": "mine"}
+    subprocess.run(["sh", "-c", command], env=environment, check=True)
+    text = (tmp_path / "s3.json").read_text()
+    secrets = {name: (RIGHTS[name], made[f"s3_secret_key_{name}"]) for name in RIGHTS}
+    assert json.loads(text) == identities(
+        secrets, "mine", admin_key="root-user", admin_secret=made["s3_secret_key"]
+    )
+    assert set(override["s3"]["secrets"]) == {f"s3_secret_key_{name}" for name in OURS}
+    assert override["setup"]["environment"] == {"REEL_S3__USERS": "{}"}
 
 
 def test_the_key_that_the_script_makes_is_one(tmp_path: Path) -> None:
@@ -218,6 +250,7 @@ def test_settings_are_read_from_files_and_the_environment_goes_first(
 ) -> None:
     (tmp_path / "reel_database__url").write_text("postgresql://from-file/reelsight\n")
     (tmp_path / "reel_s3__secret_key").write_text("from-file")
+    (tmp_path / "reel_s3__users").write_text('{"ingest":"its secret"}\n')
     (tmp_path / "something-else").write_text("x")
     monkeypatch.delenv("REEL_DATABASE__URL", raising=False)
     monkeypatch.setenv("REEL_S3__SECRET_KEY", "from-environment")
@@ -225,6 +258,7 @@ def test_settings_are_read_from_files_and_the_environment_goes_first(
     read = Settings(_secrets_dir=tmp_path)  # type: ignore[call-arg]
     assert read.database.url == "postgresql://from-file/reelsight"
     assert (read.s3.secret_key.get_secret_value(), read.s3.endpoint) == ("from-environment", "s3:9000")
+    assert read.s3.users["ingest"].get_secret_value() == "its secret"
 
 
 # --- figures ------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from reel_shared.contracts import QUEUES
+from reel_shared.embedded import Seaweed
 from reelsight.platform.stack import Stack, programs
 from reelsight.platform.supervisor import RESTART_SECONDS, Program, Supervisor
 
@@ -92,11 +94,21 @@ def test_stop_kills_what_ignores_it_after_its_grace(supervise, tmp_path: Path) -
     assert 0.4 < time.monotonic() - started < 5
 
 
-def test_each_process_serves_its_metrics_on_a_port_of_its_own() -> None:
-    ports = {program.name: program.env.get("REEL_METRICS_PORT") for program in programs(metrics_port=9100)}
+def test_each_process_serves_its_metrics_on_a_port_of_its_own(tmp_path: Path) -> None:
+    s3 = Seaweed(tmp_path)
+    ports = {
+        program.name: program.env.get("REEL_METRICS_PORT") for program in programs(s3, metrics_port=9100)
+    }
     assert ports.pop("api") is None
     assert sorted(ports.values()) == [str(9100 + offset) for offset in range(6)]
-    assert {program.env.get("REEL_METRICS_PORT") for program in programs()} == {None, "0"}
+    assert {program.env.get("REEL_METRICS_PORT") for program in programs(s3)} == {None, "0"}
+
+
+def test_each_process_is_a_user_of_its_own_at_the_storage(tmp_path: Path) -> None:
+    users = {program.name: program.env["REEL_S3__ACCESS_KEY"] for program in programs(Seaweed(tmp_path))}
+    assert users.pop("api") == "reelsight-api"
+    assert users.pop("reaper") == "reelsight-web"
+    assert users == {f"{queue}-worker": f"reelsight-{queue}" for queue in QUEUES}
 
 
 def test_what_a_program_has_of_its_own_is_in_its_environment(supervise, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 def prepare() -> None:
-    """Bring the schema up to date, make the bucket, make `REEL_WEB__FIRST_KEY` known if one is set.
+    """Bring the schema up to date, make the bucket and its users, make `REEL_WEB__FIRST_KEY` known if one is set.
 
     Raises:
         Unavailable: database or storage did not answer in time.
@@ -28,6 +28,11 @@ def prepare() -> None:
     log.info("setup.schema_ready")
     storage().ensure_bucket()
     log.info("setup.bucket_ready", bucket=settings().s3.bucket)
+    if settings().s3.users:
+        # the admin's client takes time to import, and only a first start needs it
+        from reel_shared.bucket_users import make_users
+
+        make_users(settings().s3)
     token = settings().web.first_key.get_secret_value()
     if token:
         with transaction() as session:

@@ -46,6 +46,10 @@ class S3(BaseModel):
     access_key: str = Field(default="reelsight", description="who asks")
     secret_key: SecretStr = Field(default=SecretStr("reelsight"), description="and the proof")
     bucket: str = Field(default="reelsight", description="made when it is missing (`reel up`)")
+    users: dict[str, SecretStr] = Field(
+        default={},
+        description="JSON, service to secret key: setup makes these users of a MinIO; none: they are made elsewhere",
+    )
     region: str = Field(default="us-east-1", description="goes into signatures")
     secure: bool = Field(default=False, description="HTTPS to the endpoint and in presigned links")
     public_secure: bool | None = Field(

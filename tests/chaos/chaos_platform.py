@@ -124,11 +124,13 @@ class Platform:
 @contextmanager
 def platform(reel: Reel, s3: Seaweed, *, port: int) -> Iterator[Platform]:
     """Start the platform on the servers that the settings name, and keep its processes alive."""
-    commands = {each.name: each.command for each in programs()}
-    more = [Program(f"{queue}-worker-2", [*commands[f"{queue}-worker"]]) for queue in ("ingest", "inference")]
-    supervisor = Supervisor(
-        [*programs(), *more], env=reel.env, logs=reel.data_dir / "logs", say=lambda _: None
-    )
+    own = programs(s3)
+    named = {each.name: each for each in own}
+    more = [
+        Program(f"{queue}-worker-2", [*named[f"{queue}-worker"].command], env=dict(s3.access(queue)))
+        for queue in ("ingest", "inference")
+    ]
+    supervisor = Supervisor([*own, *more], env=reel.env, logs=reel.data_dir / "logs", say=lambda _: None)
     _, token = transact(lambda session: create_key(session, "chaos", ["read", "submit", "admin"]))
     closing = threading.Event()
 

@@ -57,7 +57,7 @@ def running(
     folder = tmp_path_factory.mktemp("platform")
     database = folder / "reelsight.db"
     database.write_bytes(_migrated_sqlite.read_bytes())
-    port, bucket = free_port(), f"chaos-{new_id('job')[-12:]}"
+    port, bucket = free_port(), f"reel-test-chaos-{new_id('job')[-12:]}"
     for server in (_valkey, _s3):
         server.start()
     connect(_s3.settings(bucket), _s3.endpoint).make_bucket(bucket)

@@ -14,7 +14,10 @@ import sqlalchemy as sa
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from reel_shared.bucket_rights import RIGHTS
 from reel_shared.db.engine import engine
+from reel_shared.errors import StorageUnavailable
+from reel_shared.object_storage import Storage
 from reel_shared.settings import settings
 
 STATEMENTS = ("CREATE TABLE mine (a int)", "DROP TABLE jobs", "ALTER TABLE jobs ADD COLUMN mine int")
@@ -34,6 +37,15 @@ for command in COMMANDS:
         redis.execute_command(*command.split())
         allowed.append(command)
     except ResponseError:
+        pass
+own = RIGHTS[os.environ["REEL_SERVICE"]]
+for prefix in ("frames", "pictures", "variants", "models", "manifests", "predictions"):
+    if prefix in own.write:
+        continue
+    try:
+        Storage(settings().s3, patience_seconds=2).put_bytes(prefix, b"mine", "text/plain")
+        allowed.append(f"store under {prefix}/")
+    except StorageUnavailable:
         pass
 for path in ("/mine", "/app/mine", "/etc/mine"):
     try:

@@ -13,6 +13,7 @@ from k8s_objects import OVERLAYS, Object, label, of_kind, pods
 from k8s_policies import POLICIES
 from pydantic import BaseModel
 
+from reel_shared.bucket_rights import RIGHTS
 from reel_shared.contracts import QUEUES
 from reel_shared.settings import Settings
 
@@ -260,7 +261,7 @@ def test_a_worker_has_time_to_give_its_job_back(overlay: str, rendered: Rendered
 
 def test_a_changed_setting_changes_the_pods(rendered: Rendered) -> None:
     names = {item["metadata"]["name"] for item in of_kind(rendered["cpu"], "ConfigMap", "Secret")}
-    assert len(names) == 3
+    assert len(names) == 9
     assert all(name.rpartition("-")[2].isalnum() and len(name.rpartition("-")[2]) == 10 for name in names)
 
 
@@ -275,3 +276,14 @@ def test_the_gpu_overlay_keeps_the_trainer_on_gpu_nodes(rendered: Rendered) -> N
     assert trainer.workload["spec"]["strategy"] == {"type": "Recreate"}
     assert trainer.spec["terminationGracePeriodSeconds"] >= 600
     assert "/dev/shm" in {mount["mountPath"] for mount in trainer.containers[0]["volumeMounts"]}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_each_service_is_a_user_of_its_own_at_the_storage(rendered: Rendered, overlay: str) -> None:
+    seen = set()
+    for item in of_kind(rendered[overlay], "Deployment"):
+        service = item["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"]
+        last = item["spec"]["template"]["spec"]["containers"][0]["envFrom"][-1]["secretRef"]["name"]
+        assert last.startswith(f"reelsight-s3-{service}-"), item["metadata"]["name"]
+        seen.add(service)
+    assert seen == set(RIGHTS)

@@ -24,7 +24,7 @@ from reel_shared.contracts import QUEUES
 from reel_shared.db.engine import dispose, transaction
 from reel_shared.db.migrate import migrate
 from reel_shared.embedded.ports import free_port, is_free
-from reel_shared.embedded.seaweed import Seaweed
+from reel_shared.embedded.seaweed import API, Seaweed
 from reel_shared.embedded.server import Server, ServerFailed, write_secretly
 from reel_shared.embedded.valkey import Valkey
 from reel_shared.security import create_key
@@ -98,7 +98,7 @@ class Stack:
         )
         metrics = settings_module.settings().metrics_port
         self.supervisor = Supervisor(
-            programs(metrics_port=metrics), env=self.env, logs=self.data / "logs", say=self._say
+            programs(self.s3, metrics_port=metrics), env=self.env, logs=self.data / "logs", say=self._say
         )
         self.supervisor.start()
         self._watcher.start()
@@ -209,15 +209,19 @@ class Stack:
         )
 
 
-def programs(*, metrics_port: int = 0) -> list[Program]:
+def programs(s3: Seaweed, *, metrics_port: int = 0) -> list[Program]:
     """Every process of the platform besides the servers: the API, the reaper, one worker a service.
 
     Args:
+        s3: the server whose users they are.
         metrics_port: the reaper's; the workers take the ones after it. 0 serves none.
     """
     python = [sys.executable, "-m"]
     made = [Program("reaper", [*python, "reel_shared.outbox"], stop_seconds=10.0)]
-    made += [Program(f"{queue}-worker", [*python, f"reel_{queue}.worker"]) for queue in QUEUES]
+    made[0].env.update(s3.access("web"))
+    for queue in QUEUES:
+        made.append(Program(f"{queue}-worker", [*python, f"reel_{queue}.worker"], env=dict(s3.access(queue))))
     for offset, program in enumerate(made):
         program.env["REEL_METRICS_PORT"] = str(metrics_port + offset) if metrics_port else "0"
-    return [Program("api", [*python, "reelsight.platform.server"], stop_seconds=15.0), *made]
+    api = Program("api", [*python, "reelsight.platform.server"], stop_seconds=15.0, env=dict(s3.access(API)))
+    return [api, *made]

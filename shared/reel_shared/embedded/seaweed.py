@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import shutil
 import sys
@@ -12,16 +14,20 @@ import urllib3
 from minio.error import MinioException
 from pydantic import SecretStr
 
+from reel_shared.bucket_rights import RIGHTS, Rights, identities, union, user
 from reel_shared.embedded.ports import free_port
 from reel_shared.embedded.server import Server, ServerFailed, write_secretly
 from reel_shared.s3 import connect
 from reel_shared.settings import S3
 
 _GRPC = 10_000
+API = "api"
+"""The process that is every service's API at once; it may do what any of them may."""
 
 
 class Seaweed(Server):
-    """``endpoint``, ``access_key`` and ``secret_key`` are what ``REEL_S3__…`` wants.
+    """``endpoint``, ``access_key`` and ``secret_key`` are what ``REEL_S3__…`` wants: of the server's own user, who may
+    do everything, or of ``access(service)``, who may do in ``bucket`` what ``bucket_rights`` says.
 
     The filer and volume ports have no access control: they listen on the loopback interface only.
     """
@@ -33,6 +39,11 @@ class Seaweed(Server):
     stop_seconds: ClassVar[float] = 4.0
 
     access_key: ClassVar[str] = "reelsight"
+
+    def __init__(self, directory: Path, *, bucket: str = "reelsight") -> None:
+        """``bucket`` may have wildcards."""
+        super().__init__(directory)
+        self.bucket = bucket
 
     @property
     def endpoint(self) -> str:
@@ -49,6 +60,18 @@ class Seaweed(Server):
             secret_key=SecretStr(self.secret_key),
             bucket=bucket,
         )
+
+    def access(self, service: str) -> dict[str, str]:
+        """Return the settings that make a process a service's user. Raises KeyError for what is no service."""
+        _ = self._rights[service]
+        return {"REEL_S3__ACCESS_KEY": user(service), "REEL_S3__SECRET_KEY": self._secret_of(service)}
+
+    @property
+    def _rights(self) -> dict[str, Rights]:
+        return {**RIGHTS, API: union(RIGHTS)}
+
+    def _secret_of(self, service: str) -> str:
+        return hmac.new(self.secret.encode(), service.encode(), hashlib.sha256).hexdigest()
 
     def _choose_port(self, _name: str, taken: set[int]) -> int:
         return free_port(taken=taken, and_plus=_GRPC)
@@ -83,8 +106,8 @@ class Seaweed(Server):
         ]
 
     def _access(self) -> object:
-        key = {"accessKey": self.access_key, "secretKey": self.secret_key}
-        return {"identities": [{"name": self.access_key, "credentials": [key], "actions": ["Admin"]}]}
+        users = {service: (rights, self._secret_of(service)) for service, rights in self._rights.items()}
+        return identities(users, self.bucket, admin_key=self.access_key, admin_secret=self.secret_key)
 
     def _socket(self, service: str) -> str:
         return f"/tmp/seaweedfs-{service}-{self.ports[service]}.sock"  # where the others lie too  # noqa: S108  # nosec B108

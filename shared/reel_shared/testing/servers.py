@@ -41,7 +41,7 @@ def _valkey(servers_dir: Path) -> Iterator[Valkey]:
 
 @pytest.fixture(scope="session")
 def _s3(servers_dir: Path) -> Iterator[Seaweed]:
-    with Seaweed(servers_dir / "s3") as server:
+    with Seaweed(servers_dir / "s3", bucket="reel-test-*") as server:
         yield server
 
 
