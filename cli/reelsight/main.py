@@ -9,6 +9,7 @@ import typer
 from reel_shared.client import ApiError, Unreachable
 from reelsight.commands import console
 from reelsight.commands.attention import attention_difference
+from reelsight.commands.backups import backup, restore
 from reelsight.commands.datasets import dataset
 from reelsight.commands.doctor import doctor
 from reelsight.commands.explain import explain
@@ -34,6 +35,8 @@ app = typer.Typer(
 app.command()(up)
 app.command()(demo)
 app.command()(doctor)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(films, name="films")
 app.add_typer(frames, name="frames")
 app.add_typer(pictures, name="pictures")

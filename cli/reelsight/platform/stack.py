@@ -30,6 +30,7 @@ from reel_shared.embedded.valkey import Valkey
 from reel_shared.security import create_key
 from reel_shared.storage import storage
 from reelsight.platform.memory import family_bytes
+from reelsight.platform.standing import DATABASE
 from reelsight.platform.supervisor import Program, Supervisor
 
 CLIENT_FILE = "client.json"
@@ -140,7 +141,7 @@ class Stack:
         s3 = self.s3.settings()
         return {
             "REEL_DATA_DIR": str(self.data),
-            "REEL_DATABASE__URL": f"sqlite:///{self.data / 'reelsight.sqlite'}",
+            "REEL_DATABASE__URL": f"sqlite:///{self.data / DATABASE}",
             "REEL_REDIS__URL": self.valkey.url,
             "REEL_S3__ENDPOINT": s3.endpoint,
             "REEL_S3__ACCESS_KEY": s3.access_key,

@@ -117,6 +117,15 @@ class Server(ABC):
         if self._process is not None:
             self._process.kill()
 
+    def recall(self) -> bool:
+        """Take ports and secret from the folder of a server that another process runs; whether it answers."""
+        path = self.directory / "server.json"
+        if not path.exists():
+            return False
+        state = json.loads(path.read_text())
+        self.ports, self.secret = state["ports"], state["secret"]
+        return self._answers()
+
     def restart(self) -> None:
         """Stop unless it is down already, and start on the same ports and data."""
         if self.running:
