@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 import sqlalchemy as sa
+import structlog
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
@@ -43,6 +42,7 @@ from reel_shared.s3 import connect
 from reel_shared.security import create_key
 from reel_shared.testing.stack import Reel
 from reel_trainer.tasks import build_dataset_version
+from reelsight.commands import backups
 from reelsight.platform.server import app
 
 pytestmark = pytest.mark.servers
@@ -343,25 +343,36 @@ def test_a_backup_of_a_newer_release_is_refused_and_one_of_an_older_schema_is_br
         reel.configure(database__url=here)
 
 
-def test_reel_backup_and_restore_by_the_command_line(sqlite_url: str, tmp_path: Path) -> None:
-    data, copy = tmp_path / "data", tmp_path / "backup"
+@pytest.fixture
+def commands(reel_database: Reel, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., str]]:
+    """Run a command in this process; returns what it printed, or with ``fails`` what it complained of."""
+
+    def run(command: Callable[..., None], *arguments: Path, fails: bool = False) -> str:
+        if fails:
+            with pytest.raises(SystemExit):
+                command(*arguments)
+            return capsys.readouterr().err
+        command(*arguments)
+        return capsys.readouterr().out
+
+    yield run
+    structlog.reset_defaults()
+
+
+def test_a_data_folder_is_backed_up_whether_its_platform_runs_or_not_and_restored_as_another(
+    commands: Callable[..., str], sqlite_url: str, tmp_path: Path
+) -> None:
+    data, copy, new = (tmp_path / name for name in ("platform", "backup", "new"))
     data.mkdir()
     shutil.copyfile(sqlite_url.removeprefix("sqlite:///"), data / "reelsight.sqlite")
-
-    def reel(*arguments: str | Path, fails: bool = False) -> str:
-        command = [sys.executable, "-m", "reelsight.main", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=90)
-        assert (done.returncode != 0) is fails, done.stderr
-        return done.stderr if fails else done.stdout
-
     with Seaweed(data / "s3") as s3:  # as while `reel up` runs
         storage = Storage(s3.settings())
         storage.ensure_bucket()
         stored = storage.put_bytes("pictures", b"a picture", "image/png", ".png")
-        assert json.loads(reel("backup", copy, "--data", data))["objects"] == 1
-    assert json.loads(reel("backup", copy, "--data", data))["objects"] == 1  # and while it does not
-    assert json.loads(reel("restore", copy, "--data", tmp_path / "new"))["objects"] == 1
-    assert "already" in reel("restore", copy, "--data", tmp_path / "new", fails=True)
-    assert "holds no platform" in reel("backup", copy, "--data", tmp_path / "nothing", fails=True)
-    with Seaweed(tmp_path / "new/s3") as s3:
+        assert json.loads(commands(backups.backup, copy, data))["objects"] == 1
+    assert json.loads(commands(backups.backup, copy, data))["objects"] == 1  # and while it does not
+    assert json.loads(commands(backups.restore, copy, new))["objects"] == 1
+    assert "already" in commands(backups.restore, copy, new, fails=True)
+    assert "no platform's data" in commands(backups.backup, copy, tmp_path / "nothing", fails=True)
+    with Seaweed(new / "s3") as s3:
         assert Storage(s3.settings()).get_bytes(stored.key, max_bytes=100) == b"a picture"
