@@ -116,7 +116,7 @@ def test_what_is_published_is_on_loopback_unless_said() -> None:
 def test_only_who_must_reach_the_internet_does() -> None:
     outward = {name for name, network in COMPOSE["networks"].items() if not network.get("internal")}
     outside = {name for name, service in SERVICES.items() if outward & set(service.get("networks", []))}
-    assert outside == {"edge", "grafana", "ingest-worker", "trainer-worker", "trainer-worker-gpu"}
+    assert outside == {"edge", "grafana", "ingest-worker", "reaper", "trainer-worker", "trainer-worker-gpu"}
     assert all(
         "networks" in service or service.get("network_mode") == "none" for service in SERVICES.values()
     )

@@ -161,7 +161,7 @@ def test_how_to_uses_endpoints_and_client_methods_that_exist() -> None:
     used = re.findall(r"\$REEL(/[a-z0-9_/…-]*)", text)
     assert len(used) > 15
     for path in used:
-        plain = re.sub(r"/(?:(?:job|mdl|key)_[^/]*|active|trainer)(?=/|$)", "/*", path)
+        plain = re.sub(r"/(?:(?:job|mdl|key|whe|whd)_[^/]*|active|trainer)(?=/|$)", "/*", path)
         assert plain in wanted, f"docs/how-to/the-api.md calls {path}"
     methods = set(re.findall(r"\breel\.([a-z_]+)\(", text))
     assert len(methods) > 10

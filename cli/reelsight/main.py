@@ -25,6 +25,7 @@ from reelsight.commands.queues import queues
 from reelsight.commands.report import report
 from reelsight.commands.training import train
 from reelsight.commands.trainings import trainings
+from reelsight.commands.webhooks import webhooks
 
 app = typer.Typer(
     name="reel",
@@ -46,6 +47,7 @@ app.add_typer(trainings, name="trainings")
 app.add_typer(models, name="models")
 app.add_typer(jobs, name="jobs")
 app.add_typer(queues, name="queues")
+app.add_typer(webhooks, name="webhooks")
 app.command()(report)
 app.command()(predict)
 app.command()(explain)

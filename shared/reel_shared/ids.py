@@ -26,6 +26,8 @@ Prefix = Literal[
     "kch",
     "fbk",
     "qps",
+    "whe",
+    "whd",
 ]
 
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from reel_shared.db.models import Job, JobEvent, OutboxMessage, QueuePause
+from reel_shared.db.models import Job, JobEvent, OutboxMessage, QueuePause, WebhookEndpoint
 
 JOBS = cast(sa.Table, Job.__table__)
 EVENTS = cast(sa.Table, JobEvent.__table__)
@@ -76,6 +76,10 @@ CLAIM = _claim()
 """Of ``the_job`` at ``now``; sets the lease's columns. Returns kind, attempt, max_attempts, request."""
 CLAIM_OF_KIND = _claim(_columns.kind == sa.bindparam("the_kind"))
 
+_ENDPOINTS = cast(sa.Table, WebhookEndpoint.__table__)
+# Asked by the statement that ends a job, so that it costs nothing where nobody has a webhook.
+_HEARD = sa.exists().where(_ENDPOINTS.c.disabled_at.is_(None)).label("heard")
+
 FENCED = JOBS.update().where(_my_lease, _live).returning(_columns.state)
 """Of ``the_job`` while ``the_token`` holds it."""
 FENCED_VISIBLE = FENCED.values(**_VISIBLE)
@@ -84,11 +88,13 @@ SUCCEED = (
     JOBS.update()
     .where(_my_lease, _columns.state == "running")
     .values(**_VISIBLE)
-    .returning(_columns.owner, _columns.metadata)
+    .returning(_columns.owner, _columns.metadata, _HEARD)
 )
-"""Of ``the_job`` while ``the_token`` holds it and nobody wished it canceled. Returns owner, metadata."""
+"""Of ``the_job`` while ``the_token`` holds it and nobody wished it canceled. Returns owner, metadata, heard."""
 CHANGE = JOBS.update().where(_this_job).values(**_VISIBLE)
 """Of ``the_job``, whoever holds it."""
+END = CHANGE.returning(_HEARD)
+"""The same, with its last state. Returns whether there is an endpoint of a webhook."""
 
 FORGET_MESSAGE = OUTBOX.delete().where(OUTBOX.c.job_id == sa.bindparam("the_job"))
 FORGET_THIS_MESSAGE = FORGET_MESSAGE.where(OUTBOX.c.created_at == sa.bindparam("the_moment"))

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from reel_shared import contracts
+from reel_shared import contracts, webhooks
 from reel_shared import job_statements as statements
 from reel_shared.db.models import Job, OutboxMessage, utcnow
 from reel_shared.errors import AttemptsExhausted, Conflict, JobTimeout, LeaseLost, NotFound, ReelError
@@ -193,7 +193,7 @@ def succeed(session: Session, lease: Lease, outcome: Outcome) -> State:
     job = run(session, statements.SUCCEED, fence | _ended(State.SUCCEEDED, result=result)).one_or_none()
     if job is None:
         return end_canceled(session, lease)
-    _tell_end(session, lease.job_id, State.SUCCEEDED)
+    _tell_end(session, lease.job_id, State.SUCCEEDED, heard=job.heard)
     for kind, request in follow_ups(lease.job_id, lease.kind, lease.request, result):
         submit(session, kind, request, owner=job.owner, labels=job.metadata, parent_id=lease.job_id)
     return State.SUCCEEDED
@@ -351,17 +351,22 @@ def _compare_and_set(session: Session, job_id: str, condition: Any, **values: An
 
 
 def _end(session: Session, job_id: str, state: State, *, error: dict[str, Any] | None = None) -> None:
-    run(session, statements.CHANGE, {"the_job": job_id} | _ended(state, error=error))
+    heard = run(session, statements.END, {"the_job": job_id} | _ended(state, error=error)).scalar_one()
     run(session, statements.FORGET_MESSAGE, {"the_job": job_id})
-    _tell_end(session, job_id, state, error=error)
+    _tell_end(session, job_id, state, heard=heard, error=error)
 
 
 def _ended(state: State, **values: Any) -> dict[str, Any]:
     return {"state": state, "finished_at": utcnow(), "lease_token": None, "lease_until": None, **values}
 
 
-def _tell_end(session: Session, job_id: str, state: State, *, error: dict[str, Any] | None = None) -> None:
+def _tell_end(
+    session: Session, job_id: str, state: State, *, heard: bool, error: dict[str, Any] | None = None
+) -> None:
+    """Note the end, and let it be told to webhooks where there are any (``heard``)."""
     _event(session, job_id, state, terminal=True, error=error)
+    if heard:
+        webhooks.note_end(session, job_id, state)
     cancel_parts(session, job_id)
 
 

@@ -1,8 +1,9 @@
-"""The part of the typed client for whoever runs the platform: queues; ``client`` adds the rest."""
+"""The part of the typed client for whoever runs the platform: queues, webhooks; ``client`` adds the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from reel_shared.calls import Calls
 from reel_shared.contracts import JsonObject
@@ -25,3 +26,38 @@ class Operations(Calls):
     def queue_pauses(self, *, queue: str = "") -> Iterator[JsonObject]:
         """Yield who paused and resumed which queue, the newest first."""
         return self.rows("/v1/queue-pauses", queue=queue)
+
+    # --- webhooks -----------------------------------------------------------------------------------------
+
+    def webhooks(self) -> Iterator[JsonObject]:
+        """Yield the endpoints of this key; everybody's for a key with ``admin``."""
+        return self.rows("/v1/webhook-endpoints")
+
+    def add_webhook(self, url: str, **fields: Any) -> JsonObject:
+        """Be told of jobs that end; the answer's ``secret`` is shown this once.
+
+        ``fields`` are the other ones of the endpoint's body: ``events``, ``kinds``, ``description``, ``all_jobs``.
+        """
+        return self.post("/v1/webhook-endpoints", json={"url": url, **fields})
+
+    def delete_webhook(self, endpoint_id: str) -> None:
+        self._json("DELETE", f"/v1/webhook-endpoints/{endpoint_id}")
+
+    def enable_webhook(self, endpoint_id: str) -> JsonObject:
+        return self.post(f"/v1/webhook-endpoints/{endpoint_id}/enable")
+
+    def disable_webhook(self, endpoint_id: str) -> JsonObject:
+        return self.post(f"/v1/webhook-endpoints/{endpoint_id}/disable")
+
+    def ping_webhook(self, endpoint_id: str) -> JsonObject:
+        """Have a test sent; returns its delivery."""
+        return self.post(f"/v1/webhook-endpoints/{endpoint_id}/ping")
+
+    def webhook_deliveries(
+        self, endpoint_id: str, *, state: str = "", limit: int = 200
+    ) -> Iterator[JsonObject]:
+        """Yield what an endpoint was told, the newest first."""
+        return self.rows(f"/v1/webhook-endpoints/{endpoint_id}/deliveries", state=state, limit=limit)
+
+    def redeliver_webhook(self, delivery_id: str) -> JsonObject:
+        return self.post(f"/v1/webhook-deliveries/{delivery_id}/redeliver")

@@ -1,7 +1,8 @@
 """Sends what was committed, and sends again what was lost: the outbox, and the reaper that watches leases.
 
 ``ring_submitted`` runs after each commit in the process that submitted; ``Reaper`` runs as a process of its own,
-one leader at a time, so that Redis may be wiped and workers may die without losing an accepted job.
+one leader at a time, so that Redis may be wiped and workers may die without losing an accepted job. Beside it, in a
+thread of its own, webhooks are told.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from reel_shared import job_statements as statements
-from reel_shared import jobs, retention
+from reel_shared import jobs, retention, webhooks
 from reel_shared.celery_app import send, waiting_messages
 from reel_shared.contracts import KINDS, QUEUES
 from reel_shared.db.engine import reading, transaction
@@ -250,12 +251,15 @@ class Reaper:
         if time.monotonic() < self.sweep_at:
             return
         self.sweep_at = time.monotonic() + retention.EVERY_SECONDS
-        if retention.sweep() == retention.BATCH:
+        with transaction() as session:
+            more = webhooks.forget_old(session) == webhooks.BATCH
+        if retention.sweep() == retention.BATCH or more:
             self.sweep_at = 0.0
 
 
 def main() -> None:
     """Run the reaper until SIGTERM or SIGINT."""
+    from reel_shared.deliveries import Sender
     from reel_shared.probes import serve_probes
     from reel_shared.telemetry import configure_logging
 
@@ -264,8 +268,11 @@ def main() -> None:
     reaper = Reaper()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: reaper.stopping.set())
+    sender = Sender()
+    sender.start()
     log.info("reaper.ready")
     reaper.run()
+    sender.stop()
 
 
 if __name__ == "__main__":

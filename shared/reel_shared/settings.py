@@ -203,6 +203,26 @@ class Ingest(BaseModel):
     )
 
 
+class Webhooks(BaseModel):
+    allowed_hosts: list[str] = Field(
+        default=[],
+        description="host:port that may be told of jobs although private, on an odd port or without TLS; "
+        "for the API and the reaper",
+    )
+    timeout_seconds: float = Field(default=10.0, gt=0, description="from the name's look-up to the answer")
+    attempts: int = Field(
+        default=10, ge=1, description="a delivery that failed so often is given up, by default after a day"
+    )
+    retry_base_seconds: float = Field(
+        default=5.0, ge=0, description="before the second attempt; four times as long before each next one"
+    )
+    retry_max_seconds: float = Field(default=8 * 3600.0, description="and never longer than this")
+    disable_after_hours: float = Field(
+        default=120.0, gt=0, description="an endpoint that has only failed for so long is disabled"
+    )
+    keep_days: float = Field(default=30.0, gt=0, description="deliveries are deleted after this")
+
+
 class Trainer(BaseModel):
     processes: int = Field(
         default=0, ge=0, le=64, description="that train one model together; 0: one for each GPU, one on a CPU"
@@ -328,6 +348,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     rates: Rates = Rates()
     web: Web = Web()
+    webhooks: Webhooks = Webhooks()
     ingest: Ingest = Ingest()
     trainer: Trainer = Trainer()
     inference: Inference = Inference()

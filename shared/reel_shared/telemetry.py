@@ -20,6 +20,7 @@ JOB_SECONDS = Histogram(
 )
 WAITING = Gauge("reel_jobs_waiting", "Jobs that wait for a worker, seen by the reaper", ["queue"])
 HELD = Gauge("reel_jobs_held", "Jobs that wait for their queue to be resumed, seen by the reaper", ["queue"])
+DELIVERIES = Counter("reel_webhook_deliveries", "Tries to tell a webhook", ["outcome"])
 REQUEST_SECONDS = Histogram("reel_request_seconds", "HTTP requests", ["method", "route", "status"])
 
 

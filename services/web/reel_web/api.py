@@ -29,11 +29,12 @@ from reel_shared.web.pagination import Cursor, Limit, listing
 from reel_shared.web.requests import large_body
 from reel_shared.web.schemas import JobView, Page
 from reel_shared.web.uploads import largest, receive_upload
-from reel_web import feedback, queues
+from reel_web import feedback, queues, webhooks
 
 router = APIRouter()
 router.include_router(feedback.router)
 router.include_router(queues.router)
+router.include_router(webhooks.router)
 JobId = Annotated[str, Path(examples=["job_01978c0de5b47cc2a1c5d0e0ffb2a4c1"])]
 Lister = Annotated[Principal, Depends(require("read", "submit"))]
 StateName = Literal["queued", "running", "canceling", "succeeded", "failed", "canceled"]

@@ -18,6 +18,7 @@ from reel_web.pages import (
     static,
     trainings,
     try_it,
+    webhooks,
 )
 
 PARTS = (
@@ -32,6 +33,7 @@ PARTS = (
     jobs,
     queues,
     settings,
+    webhooks,
     sign_in,
 )
 router = APIRouter(include_in_schema=False)

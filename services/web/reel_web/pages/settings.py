@@ -11,17 +11,20 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from reel_shared import queues
+from reel_shared import queues, webhooks
+from reel_shared.contracts import KINDS, PART_KINDS
 from reel_shared.db.engine import reading
-from reel_shared.db.models import ApiKey, Job, Lock, utcnow
+from reel_shared.db.models import ApiKey, Job, Lock, WebhookEndpoint, utcnow
 from reel_shared.jobs import State
 from reel_shared.security import SCOPES, Principal
 from reel_shared.settings import settings
 from reel_shared.web.envelope import timestamp
 from reel_shared.web.health import look
+from reel_shared.webhooks import EVENTS
 from reel_web.queues import seconds_since
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Viewer
+from reel_web.webhooks import endpoint_view
 
 router = APIRouter(route_class=PageRoute)
 KEY_ROWS = 200
@@ -40,7 +43,11 @@ async def show_settings(request: Request, viewer: Viewer) -> Response:
     health = await look()
     # Of a database that is away the page says so, and nothing else could be read from it.
     known = health["database"]["ok"]
-    facts = await run_in_threadpool(_facts, viewer) if known else {"keys": None, "queues": [], "reaper": None}
+    facts = (
+        await run_in_threadpool(_facts, viewer)
+        if known
+        else {"keys": None, "queues": [], "reaper": None, "webhooks": None}
+    )
     data = {
         **facts,
         "admin": viewer.may("admin"),
@@ -48,6 +55,9 @@ async def show_settings(request: Request, viewer: Viewer) -> Response:
         "scopes": [{"name": name, "words": SCOPE_WORDS[name]} for name in SCOPES],
         "health": health,
         "retention": _retention(),
+        "events": list(EVENTS),
+        "kinds": sorted(set(KINDS) - PART_KINDS),
+        "may_read": viewer.may("read"),
     }
     return await run_in_threadpool(page, request, "settings.html", data)
 
@@ -58,6 +68,7 @@ def _facts(viewer: Principal) -> dict[str, Any]:
             "keys": _keys(session) if viewer.may("admin") else None,
             "queues": _queues(session),
             "reaper": _reaper(session),
+            "webhooks": _webhooks(session, viewer),
         }
 
 
@@ -109,6 +120,11 @@ def _last_success(session: Session, queue: str) -> datetime | None:
     )
 
 
+def _webhooks(session: Session, viewer: Principal) -> list[dict[str, Any]]:
+    query = webhooks.visible(viewer).order_by(WebhookEndpoint.created_at.desc()).limit(KEY_ROWS)
+    return [endpoint_view(row) for row in session.scalars(query)]
+
+
 def _reaper(session: Session) -> dict[str, Any]:
     """Say whether somebody watches leases: the leader's lock is renewed every few seconds."""
     lock = session.get(Lock, "reaper")
@@ -132,6 +148,11 @@ def _retention() -> list[dict[str, str]]:
             "what": "Answers remembered for an Idempotency-Key",
             "kept": f"{web.idempotency_hours:g} hours",
             "setting": "REEL_WEB__IDEMPOTENCY_HOURS",
+        },
+        {
+            "what": "What webhooks were told",
+            "kept": f"{settings().webhooks.keep_days:g} days",
+            "setting": "REEL_WEBHOOKS__KEEP_DAYS",
         },
         {
             "what": "Answers of a model remembered by picture",

@@ -1,7 +1,6 @@
-// The settings page: shows a new key once, writes its last day as a moment, and times as local ones.
+// The settings page: shows a new secret once, writes a key's last day as a moment, and times as local ones.
 "use strict";
 const making = document.getElementById("new-key");
-const token = document.getElementById("token");
 
 making?.querySelector("[data-moment]").addEventListener("change", (event) => {
   const body = JSON.parse(making.dataset.body || "{}");
@@ -11,21 +10,27 @@ making?.querySelector("[data-moment]").addEventListener("change", (event) => {
   making.dataset.body = JSON.stringify(body);
 });
 
-making?.addEventListener("changed", (event) => {
-  event.preventDefault();
-  making.hidden = true;
-  token.hidden = false;
-  const field = token.querySelector("input");
-  field.value = event.detail.token;
-  field.focus();
-  field.select();
-});
+// After the form has made something, the box beside it shows that field of the answer.
+function showOnce(form, box, field) {
+  form?.addEventListener("changed", (event) => {
+    event.preventDefault();
+    form.hidden = true;
+    box.hidden = false;
+    const shown = box.querySelector("input");
+    shown.value = event.detail[field];
+    shown.focus();
+    shown.select();
+  });
+  box?.querySelector("button").addEventListener("click", async (event) => {
+    const shown = box.querySelector("input");
+    shown.select();
+    await navigator.clipboard?.writeText(shown.value);
+    event.target.textContent = "Copied";
+  });
+}
 
-token?.querySelector("button").addEventListener("click", async (event) => {
-  token.querySelector("input").select();
-  await navigator.clipboard?.writeText(token.querySelector("input").value);
-  event.target.textContent = "Copied";
-});
+showOnce(making, document.getElementById("token"), "token");
+showOnce(document.getElementById("new-webhook"), document.getElementById("secret"), "secret");
 
 const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 for (const time of document.querySelectorAll("time[datetime]")) {

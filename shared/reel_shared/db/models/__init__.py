@@ -15,6 +15,7 @@ from reel_shared.db.models.registry import (
     TrainingMetrics,
     TrainingState,
 )
+from reel_shared.db.models.webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "AliasChange",
@@ -42,5 +43,7 @@ __all__ = [
     "TrainedModel",
     "TrainingMetrics",
     "TrainingState",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "utcnow",
 ]
