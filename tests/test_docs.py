@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
+from typer.main import get_command
 
 from reel_ingest.imports.plan import MISSING, NO_CLASS
 from reel_ingest.sieve import TAKEN_DOWN
@@ -20,6 +21,7 @@ from reel_shared.client import Client
 from reel_shared.contracts import KINDS, QualityChecks
 from reel_shared.settings import Settings
 from reel_web.pages import PARTS
+from reelsight.main import app as commands
 from reelsight.platform.server import app
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -166,3 +168,19 @@ def test_how_to_uses_endpoints_and_client_methods_that_exist() -> None:
     methods = set(re.findall(r"\breel\.([a-z_]+)\(", text))
     assert len(methods) > 10
     assert [name for name in methods if not callable(getattr(Client, name, None))] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_of_reel_exist_with_their_options(page: Path) -> None:
+    wrong = []
+    for block in FENCE.findall(page.read_text()):
+        for line in re.findall(r"^(?:\S*/)?reel ([a-z-][^|#\n]*)", block.replace("\\\n", " "), re.MULTILINE):
+            command, words = get_command(commands), line.split()
+            while words and words[0] in getattr(command, "commands", {}):
+                command = command.commands[words.pop(0)]
+            known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+            given = {word.partition("=")[0] for word in words if word.startswith("--")}
+            if hasattr(command, "commands") and words and not given:
+                wrong.append(f"reel {line}: there is no such command")
+            wrong += [f"reel {line}: there is no option {name}" for name in given - known - {"--help"}]
+    assert wrong == []
