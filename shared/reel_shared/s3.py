@@ -18,6 +18,9 @@ from reel_shared.settings import S3
 PAGE = 1000
 _CHUNK = 2**20
 _PART = 16 * 2**20
+_FULL = frozenset(
+    {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}
+)
 _BUSY = frozenset({"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout", "OperationAborted"})
 
 
@@ -156,6 +159,8 @@ def is_transient(error: Exception) -> bool:
 
 def meaning(error: Exception, what: str, endpoint: str) -> ReelError:
     """Translate a fault for people."""
+    if isinstance(error, S3Error) and error.code in _FULL:
+        return StorageUnavailable(f"Object storage at {endpoint} is full; make room.")
     if not isinstance(error, S3Error) or is_transient(error):
         detail = f"Object storage at {endpoint} does not answer; start it or try again later."
         return StorageUnavailable(detail)
