@@ -31,18 +31,30 @@ HTML = {"Accept": "text/html"}
 
 
 @pytest.fixture
-def browse(reel_database) -> Iterator[Callable[..., TestClient]]:
+def sign_in() -> Callable[..., str]:
+    """Sign a browser in with a new key of these scopes: ``sign_in(client, "read")``; gives the key's id."""
+
+    def enter(client: TestClient, *scopes: str, name: str = "test") -> str:
+        with transaction() as session:
+            row, token = create_key(session, name, scopes)
+            key_id = row.id
+        assert client.post("/sign-in", data={"key": token, "next": "/jobs"}).status_code == 303
+        return key_id
+
+    return enter
+
+
+@pytest.fixture
+def browse(reel_database, sign_in) -> Iterator[Callable[..., TestClient]]:
     """Open the pages with a key of these scopes; ``read`` unless said."""
     reel_database.configure(web__secret="a secret that only this test knows")
     opened: list[TestClient] = []
 
     def open_pages(*scopes: str) -> TestClient:
-        with transaction() as session:
-            _, token = create_key(session, "test", scopes or ["read"])
         client = TestClient(create_app("pages", [router]), headers=HTML, follow_redirects=False)
         client.__enter__()
         opened.append(client)
-        assert client.post("/sign-in", data={"key": token, "next": "/jobs"}).status_code == 303
+        sign_in(client, *(scopes or ["read"]))
         return client
 
     yield open_pages

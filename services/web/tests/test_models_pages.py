@@ -12,7 +12,6 @@ from reel_shared.contracts.base import Source
 from reel_shared.db.engine import transaction
 from reel_shared.db.models import AliasChange, TrainedModel
 from reel_shared.model_card import EVALUATION, REPORT_HTML
-from reel_shared.security import create_key
 from reel_shared.testing.evaluations import Judged, evaluation
 from reel_shared.testing.registry import add_model
 from reel_shared.web.app import create_app
@@ -38,14 +37,8 @@ def client(reel):
 
 
 @pytest.fixture
-def submitter(client):
-    return signed_in(client, "read", "submit")
-
-
-def signed_in(client, *scopes):
-    with transaction() as session:
-        _, token = create_key(session, "test", scopes)
-    assert client.post("/sign-in", data={"key": token}).status_code == 303
+def submitter(client, sign_in):
+    sign_in(client, "read", "submit")
     return client
 
 
@@ -84,9 +77,10 @@ def test_without_models_the_list_says_how_to_begin(submitter):
     assert "/v1/trainings" in submitter.get("/models").text
 
 
-def test_models_are_for_keys_that_read(client):
+def test_models_are_for_keys_that_read(client, sign_in):
     assert client.get("/models").status_code == 303
-    assert signed_in(client, "submit").get("/models").status_code == 403
+    sign_in(client, "submit")
+    assert client.get("/models").status_code == 403
 
 
 def test_the_list_says_which_model_serves(submitter, reel):
@@ -191,9 +185,10 @@ def test_what_can_be_done_depends_on_whether_it_serves(submitter, reel):
     assert "active went to another" in submitter.get("/models/mdl_2").text
 
 
-def test_who_may_not_submit_is_offered_no_change(client, reel):
+def test_who_may_not_submit_is_offered_no_change(client, reel, sign_in):
     store(reel)
-    page = signed_in(client, "read").get("/models/v1").text
+    sign_in(client, "read")
+    page = client.get("/models/v1").text
     assert 'class="change' not in page
     assert "looks-all" not in page
     assert "/v1/models/mdl_1/report" in page

@@ -51,10 +51,9 @@ def key(*scopes):
 
 
 @pytest.fixture
-def reader(client):
+def reader(client, sign_in):
     """Signed in with a key that reads."""
-    answer = client.post("/sign-in", data={"key": key("read")[1], "next": "/jobs"})
-    assert answer.status_code == 303
+    sign_in(client, "read")
     return client
 
 

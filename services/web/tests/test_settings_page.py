@@ -25,20 +25,12 @@ def client(reel_database):
         yield made
 
 
-def signed_in(client, *scopes):
-    with transaction() as session:
-        row, token = create_key(session, "of <b>this</b> test", scopes)
-        key_id = row.id
-    assert client.post("/sign-in", data={"key": token}).status_code == 303
-    return key_id
-
-
-def test_settings_are_for_people_who_signed_in(client):
+def test_settings_are_for_people_who_sign_in(client, sign_in):
     assert client.get("/settings").status_code == 303
 
 
-def test_an_administrator_sees_every_key_and_no_secret(client):
-    mine = signed_in(client, "admin")
+def test_an_administrator_sees_every_key_and_no_secret(client, sign_in):
+    mine = sign_in(client, "admin", name="of <b>this</b> test")
     with transaction() as session:
         gone, _ = create_key(session, "gone", ["read"])
         old, _ = create_key(session, "old", ["read"], utcnow() + timedelta(seconds=60))
@@ -58,16 +50,16 @@ def test_an_administrator_sees_every_key_and_no_secret(client):
     assert "<b>this</b>" not in page
 
 
-def test_others_see_no_keys(client):
-    signed_in(client, "read", "submit")
+def test_others_see_no_keys(client, sign_in):
+    sign_in(client, "read", "submit")
     assert client.get("/settings.json").json()["keys"] is None
     page = client.get("/settings").text
     assert "/v1/keys" not in page
     assert "scope <code>admin</code>" in page
 
 
-def test_each_part_is_asked_and_one_that_is_away_is_told(client):
-    signed_in(client, "read")
+def test_each_part_is_asked_and_one_that_is_away_is_told(client, sign_in):
+    sign_in(client, "read")
     found = client.get("/settings.json").json()
     assert (found["health"]["database"]["ok"], found["health"]["redis"]["ok"]) == (True, False)
     assert found["reaper"] == {"ok": False}
@@ -76,8 +68,8 @@ def test_each_part_is_asked_and_one_that_is_away_is_told(client):
     assert client.get("/settings.json").json()["reaper"] == {"ok": True}
 
 
-def test_queues_tell_what_waits_and_what_ended(client):
-    signed_in(client, "read")
+def test_queues_tell_what_waits_and_what_ended(client, sign_in):
+    sign_in(client, "read")
     with transaction() as session:
         ids = [
             jobs.submit(session, COLLECT_PICTURES, CollectPicturesRequest(label="kite", query="q")).id
@@ -93,7 +85,7 @@ def test_queues_tell_what_waits_and_what_ended(client):
     assert ingest["last_success"] is not None
 
 
-def test_retention_is_told_as_it_is_set(client, reel_database):
-    signed_in(client, "read")
+def test_retention_is_told_as_it_is_set(client, reel_database, sign_in):
+    sign_in(client, "read")
     reel_database.configure(web__idempotency_hours=7)
     assert "7 hours" in client.get("/settings").text

@@ -15,7 +15,6 @@ from reel_shared.contracts import (
 from reel_shared.db.engine import transaction
 from reel_shared.db.models import DatasetVersion, TrainedModel, TrainingMetrics, TrainingState
 from reel_shared.errors import BadPicture
-from reel_shared.security import create_key
 from reel_shared.testing.registry import add_version
 from reel_shared.web.app import create_app
 from reel_web.pages import router
@@ -32,14 +31,8 @@ def client(reel_database):
 
 
 @pytest.fixture
-def submitter(client):
-    return signed_in(client, "read", "submit")
-
-
-def signed_in(client, *scopes):
-    with transaction() as session:
-        _, token = create_key(session, "test", scopes)
-    assert client.post("/sign-in", data={"key": token}).status_code == 303
+def submitter(client, sign_in):
+    sign_in(client, "read", "submit")
     return client
 
 
@@ -98,24 +91,26 @@ def test_without_trainings_the_list_says_how_to_begin(submitter):
     assert "/v1/trainings" in submitter.get("/trainings").text
 
 
-def test_a_training_is_started_on_a_version_that_may_be_trained_on(client):
+def test_a_training_is_started_on_a_version_that_may_be_trained_on(client, sign_in):
     with transaction() as session:
         for version_id, certified in (("dsv_1", True), ("dsv_2", False), ("dsv_3", True)):
             add_version(session, version_id)
             row = session.get_one(DatasetVersion, version_id)
             row.certificate = {"certified": certified}
             row.takedowns = ["tkd_1"] if version_id == "dsv_3" else []
-    signed_in(client, "read", "submit")
+    sign_in(client, "read", "submit")
     assert [row["id"] for row in client.get("/trainings.json").json()["versions"]] == ["dsv_1"]
     page = client.get("/trainings?version=dsv_1").text
     assert '<option value="dsv_1" selected>' in page
     assert 'data-path="/v1/trainings"' in page
-    assert 'data-path="/v1/trainings"' not in signed_in(client, "read").get("/trainings").text
+    sign_in(client, "read")
+    assert 'data-path="/v1/trainings"' not in client.get("/trainings").text
 
 
-def test_trainings_are_for_keys_that_read(client):
+def test_trainings_are_for_keys_that_read(client, sign_in):
     assert client.get("/trainings").status_code == 303
-    assert signed_in(client, "submit").get("/trainings").status_code == 403
+    sign_in(client, "submit")
+    assert client.get("/trainings").status_code == 403
 
 
 def test_the_list_shows_trainings_and_nothing_else(submitter):
@@ -171,9 +166,10 @@ def test_a_failed_training_is_resumed_from_its_checkpoint_or_started_anew(submit
     assert "Curves begin with the first batch" in page
 
 
-def test_who_may_not_submit_is_offered_no_change(client):
+def test_who_may_not_submit_is_offered_no_change(client, sign_in):
     job_id, _ = train()
-    page = signed_in(client, "read").get(f"/trainings/{job_id}").text
+    sign_in(client, "read")
+    page = client.get(f"/trainings/{job_id}").text
     assert 'class="change"' not in page
 
 
