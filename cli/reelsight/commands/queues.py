@@ -52,7 +52,8 @@ def pause(
     row = client.pause_queue(queue, reason=reason)
     console.out.print(
         f"{queue} is paused: {row['queued']} queued, {row['running']} running to their end. "
-        f"Go on with `reel queues resume {queue}`."
+        f"Go on with `reel queues resume {queue}`.",
+        soft_wrap=True,
     )
 
 

@@ -56,9 +56,9 @@ def add(
     if console.wants_json(as_json):
         console.print_json(row)
         return
-    console.out.print(f"{row['id']} is told from now on. Its secret, shown this once:")
+    console.out.print(f"{row['id']} is told from now on. Its secret, shown this once:", soft_wrap=True)
     console.out.print(row["secret"], highlight=False, soft_wrap=True)
-    console.out.print(f"Try it with `reel webhooks ping {row['id']}`.")
+    console.out.print(f"Try it with `reel webhooks ping {row['id']}`.", soft_wrap=True)
 
 
 @webhooks.command()
@@ -66,7 +66,7 @@ def add(
 def delete(client: Client, endpoint: Endpoint) -> None:
     """Delete an endpoint and what is known of its deliveries."""
     client.delete_webhook(endpoint)
-    console.out.print(f"{endpoint} is deleted.")
+    console.out.print(f"{endpoint} is deleted.", soft_wrap=True)
 
 
 @webhooks.command()
@@ -74,7 +74,7 @@ def delete(client: Client, endpoint: Endpoint) -> None:
 def enable(client: Client, endpoint: Endpoint) -> None:
     """Send to an endpoint again, beginning with what was due when it was disabled."""
     client.enable_webhook(endpoint)
-    console.out.print(f"{endpoint} is told again.")
+    console.out.print(f"{endpoint} is told again.", soft_wrap=True)
 
 
 @webhooks.command()
@@ -82,7 +82,7 @@ def enable(client: Client, endpoint: Endpoint) -> None:
 def disable(client: Client, endpoint: Endpoint) -> None:
     """Send nothing to an endpoint until it is enabled."""
     client.disable_webhook(endpoint)
-    console.out.print(f"{endpoint} is told nothing until `reel webhooks enable {endpoint}`.")
+    console.out.print(f"{endpoint} is told nothing until `reel webhooks enable {endpoint}`.", soft_wrap=True)
 
 
 @webhooks.command()
@@ -90,7 +90,9 @@ def disable(client: Client, endpoint: Endpoint) -> None:
 def ping(client: Client, endpoint: Endpoint) -> None:
     """Send a test to an endpoint."""
     row = client.ping_webhook(endpoint)
-    console.out.print(f"{row['id']} is on its way; look with `reel webhooks deliveries {endpoint}`.")
+    console.out.print(
+        f"{row['id']} is on its way; look with `reel webhooks deliveries {endpoint}`.", soft_wrap=True
+    )
 
 
 @webhooks.command()
@@ -128,7 +130,8 @@ def redeliver(
     """Send a delivery again, under the same id."""
     row = client.redeliver_webhook(delivery)
     console.out.print(
-        f"{row['id']} is on its way; look with `reel webhooks deliveries {row['endpoint_id']}`."
+        f"{row['id']} is on its way; look with `reel webhooks deliveries {row['endpoint_id']}`.",
+        soft_wrap=True,
     )
 
 
