@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,7 +65,16 @@ def written() -> str:
                 rows.append((name, scopes(route.dependant), first_sentence(about)))
                 details.append(_details(name, about, operation, schemas, verb, route.path))
         parts += [f"## {title}", table(("endpoint", "scope", "what"), rows), *filter(None, details)]
-    return page("API", ABOUT, *parts)
+    return page("API", ABOUT, *parts, *_examples(schemas))
+
+
+def _examples(schemas: dict[str, Any]) -> list[str]:
+    """What an answer looks like, where the code gives one."""
+    found = []
+    for name, schema in schemas.items():
+        for example in schema.get("examples", []):
+            found += [f"### `{name}`", f"```json\n{json.dumps(example, indent=2, ensure_ascii=False)}\n```"]
+    return ["## Examples", *found] if found else []
 
 
 def scopes(dependant: Dependant) -> str:
