@@ -198,7 +198,7 @@ def test_who_may_be_told_of_what(receiver: Receiver, reel_database: Reel) -> Non
         "https://169.254.169.254/latest/meta-data",
         "https://10.0.0.7/hook",
         "https://example.org:6379/",
-        "https://user:secret@example.org/",
+        "https://user:secret@example.org/",  # pragma: allowlist secret
         "http://example.org/hook",
         "ftp://example.org/hook",
         "nonsense",

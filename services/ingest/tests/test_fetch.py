@@ -67,7 +67,7 @@ def test_an_endless_redirect_ends(server, fetcher):
         ("http://localhost/", "private-address"),
         ("file:///etc/passwd", "scheme"),
         ("gopher://example.org/", "scheme"),
-        ("http://me:secret@example.org/", "credentials"),
+        ("http://me:secret@example.org/", "credentials"),  # pragma: allowlist secret
         ("http://example.org:22/", "port"),
         ("http://exa mple.org/", "bad-url"),
         ("", "redirects"),
