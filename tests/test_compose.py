@@ -273,6 +273,13 @@ def test_dashboards_and_alerts_ask_for_metrics_that_there_are() -> None:
     asked += [rule["expr"] for group in rules for rule in group["rules"]]
     assert len(boards) == 3
     assert len(asked) > 15
+    for rule in (rule for group in rules for rule in group["rules"]):
+        page = (ROOT / rule["annotations"]["runbook"]).read_text()
+        assert page.startswith(f"# {rule['alert']}\n")
+        assert "## What to do" in page
+    assert {page.stem for page in (ROOT / "docs/runbooks").glob("*.md")} == {
+        rule["alert"] for group in rules for rule in group["rules"]
+    }
     names = {name for expression in asked for name in re.findall(r"\b(?:reel|process)_\w+", expression)}
     served = {sample for metric in REGISTRY.collect() for sample in samples(metric)}
     assert {name for name in names if name.startswith("reel_")}

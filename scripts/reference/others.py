@@ -8,7 +8,8 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 
-from reel_shared import errors, telemetry  # noqa: F401  telemetry registers the metrics
+from reel_inference import figures  # noqa: F401  these two register the metrics
+from reel_shared import errors, telemetry  # noqa: F401
 from reel_shared.settings import Settings
 from scripts.reference.tables import default, page, prose, table
 

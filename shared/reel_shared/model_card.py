@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, ValidationError, model_validator
 
 from reel_shared.contracts import Label, Metrics, Model, Sha256
 from reel_shared.errors import Corrupt
@@ -63,8 +63,19 @@ class Agreement(Model):
     says: str = Field(default="", description="the verdict with its bounds, for people")
 
 
+class ExpectedAnswers(Model):
+    """What a model answers to its validation originals, each seen once: what live answers are held against."""
+
+    shares: dict[Label, float] = Field(description="part of the pictures by the label that was likeliest")
+    not_sure: float = Field(ge=0, le=1, description="part of them below ``not_sure_below``")
+    confidence: float = Field(ge=0, le=1, description="mean probability of the likeliest label")
+
+
 class ModelCard(Model):
     """``mean`` and ``std`` are per RGB channel of pictures scaled to 0..1; the exported graph has them folded in."""
+
+    # A replica that is upgraded last must be able to serve what a newer trainer publishes.
+    model_config = ConfigDict(extra="ignore")
 
     format: Literal[1] = 1
     id: str
@@ -103,6 +114,7 @@ class ModelCard(Model):
         ge=0,
         description="largest difference of logits, ONNX from torch, relative to the largest; as measured when exported",
     )
+    expected: ExpectedAnswers | None = Field(default=None, description="none on older cards")
     agreement: list[Agreement] = Field(
         default_factory=list, description="engines and precisions that were measured; none on older cards"
     )

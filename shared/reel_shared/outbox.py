@@ -30,7 +30,7 @@ from reel_shared.errors import DatabaseUnavailable, Unavailable
 from reel_shared.ids import new_id
 from reel_shared.jobs import Message
 from reel_shared.settings import settings
-from reel_shared.telemetry import HELD, WAITING
+from reel_shared.telemetry import HELD, LEASES_LOST, OLDEST, WAITING
 
 log = structlog.get_logger(__name__)
 BATCH = 500
@@ -176,6 +176,7 @@ class Reaper:
                 found = jobs.expire(session)
             expired += found
         if expired:
+            LEASES_LOST.inc(expired)
             log.warning("reaper.expired", jobs=expired)
 
     def _find_lost(self) -> None:
@@ -195,15 +196,17 @@ class Reaper:
         late = Job.sent_at < now - timedelta(seconds=settings().jobs.resend_seconds)
         for queue in QUEUES:
             with reading() as session:
-                count, kept = session.execute(
+                count, oldest, kept = session.execute(
                     sa.select(
                         sa.func.count().filter(statements.MAY_START),
+                        sa.func.min(Job.created_at).filter(statements.MAY_START),
                         sa.func.count().filter(sa.not_(statements.MAY_START)),
                     )
                     .select_from(Job)
                     .where(unrung, Job.queue == queue)
                 ).one()
             WAITING.labels(queue=queue).set(count)
+            OLDEST.labels(queue=queue).set((now - oldest).total_seconds() if oldest else 0)
             HELD.labels(queue=queue).set(kept)
             if not count or waiting_messages(queue) >= count:
                 continue

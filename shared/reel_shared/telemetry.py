@@ -19,6 +19,12 @@ JOB_SECONDS = Histogram(
     buckets=(0.05, 0.2, 1, 5, 20, 60, 300, 1800, 7200, 36000),
 )
 WAITING = Gauge("reel_jobs_waiting", "Jobs that wait for a worker, seen by the reaper", ["queue"])
+OLDEST = Gauge(
+    "reel_jobs_oldest_seconds", "How long the oldest of these has waited; 0 without any", ["queue"]
+)
+LEASES_LOST = Counter(
+    "reel_leases_lost", "Leases that ran out because a worker died or stood still, seen by the reaper"
+)
 HELD = Gauge("reel_jobs_held", "Jobs that wait for their queue to be resumed, seen by the reaper", ["queue"])
 DELIVERIES = Counter("reel_webhook_deliveries", "Tries to tell a webhook", ["outcome"])
 REQUEST_SECONDS = Histogram("reel_request_seconds", "HTTP requests", ["method", "route", "status"])

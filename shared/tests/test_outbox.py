@@ -22,6 +22,7 @@ from reel_shared.db.engine import reading, transact, transaction
 from reel_shared.db.models import IdempotencyRecord, Job, Lock, OutboxMessage, utcnow
 from reel_shared.errors import DatabaseUnavailable, Unavailable
 from reel_shared.outbox import Reaper
+from reel_shared.telemetry import LEASES_LOST, OLDEST, WAITING
 from reel_shared.testing.stack import Reel
 
 KIND = contracts.MAKE_VARIANTS
@@ -247,9 +248,28 @@ def test_one_step_expires_more_jobs_than_one_batch_holds(monkeypatch: pytest.Mon
     for job_id in submit(5):
         assert transact(lambda session, job_id=job_id: jobs.claim(session, job_id)) is not None
     set_all(lease_until=utcnow() - timedelta(seconds=1))
+    before = LEASES_LOST._value.get()
     Reaper().step()
     with reading() as session:
         assert session.scalars(sa.select(Job.lease_until)).all() == [None] * 5
+    assert LEASES_LOST._value.get() == before + 5
+
+
+def test_the_reaper_tells_how_many_jobs_wait_and_for_how_long() -> None:
+    def told() -> tuple[float, ...]:
+        return tuple(gauge.labels(queue=QUEUE)._value.get() for gauge in (WAITING, OLDEST))
+
+    job_ids = submit(2)
+    for job_id, minutes in zip(job_ids, (3, 1), strict=True):
+        with transaction() as session:
+            jobs.get(session, job_id).created_at = utcnow() - timedelta(minutes=minutes)
+    Reaper().step()
+    count, seconds = told()
+    assert (count, 180 <= seconds < 240) == (2, True)
+    for job_id in job_ids:
+        assert transact(lambda session, job_id=job_id: jobs.claim(session, job_id)) is not None
+    Reaper().step()
+    assert told() == (0, 0)
 
 
 # --- what the reaper meets --------------------------------------------------------------------------------

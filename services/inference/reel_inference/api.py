@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse, Response
 
-from reel_inference import serving
+from reel_inference import figures, serving
 from reel_inference.cache import Looked, Status
 from reel_inference.predict import options_of, predict_picture, read_picture
 from reel_inference.shadow import Answered
@@ -182,14 +182,17 @@ async def predict(
         "Cache-Control": "no-store",
         "Cache-Status": f"{MEMORY_NAME}; {looked.status}",
     }
+    counted = engine is serving.models().resident()  # drift is a matter of the active model alone
     if looked.answer is not None:
         await quotas.admitted(request)
+        figures.count([looked.answer] if counted else [])
         return JSONResponse(looked.answer.model_dump(), headers=headers)
     picture = await anyio.to_thread.run_sync(_prepared, content, engine.size, deadline, limiter=_decoding)
     await quotas.admitted(request)
     answer = await predict_picture(
         engine, picture, batcher=serving.batcher(), top_k=top_k, tta=tta, wanted_until=deadline.at
     )
+    figures.count([answer] if counted else [])
     # run once the answer is out: neither memory nor shadow costs anybody a millisecond of waiting
     after = BackgroundTasks()
     if looked.question and "no-store" not in _directives(request):

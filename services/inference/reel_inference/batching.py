@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from reel_inference import figures
 from reel_shared import errors
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class _Waiting:
     deadline: float
     wanted_until: float
     answer: Future[Logits]
+    since: float
 
 
 class Batcher:
@@ -106,7 +108,7 @@ class Batcher:
             if self._busy or self._queue or len(pictures) > 1:
                 self._crowded_until = now + CROWDED_SECONDS
             for picture, answer in zip(pictures, answers, strict=True):
-                self._queue.append(_Waiting(engine, picture, now + timeout, wanted_until, answer))
+                self._queue.append(_Waiting(engine, picture, now + timeout, wanted_until, answer, now))
             self._changed.notify(len(pictures))
         return answers
 
@@ -182,3 +184,8 @@ def _answer(items: list[_Waiting], lane: int | None) -> None:
         return
     for item, row in zip(items, logits, strict=True):
         item.answer.set_result(row)
+    # Once everybody has the answer.
+    now = time.monotonic()
+    figures.BATCH.observe(len(items))
+    for item in items:
+        figures.WAITED.observe(now - item.since)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from reel_inference import figures
 from reel_shared import errors
 from reel_shared.contracts import ACTIVE, StoredFile
 from reel_shared.model_card import CARD, GRAPH, INT8_GRAPH, facts_of
@@ -98,6 +99,7 @@ class Models:
             facts = {"model": record.id, "engine": engine.name, "device": engine.device}
             log.info("model active", **facts, **({"why": engine.choice.why} if engine.choice.why else {}))
             self._active = engine
+            figures.expect(engine.card)
             self._let_go()
         return engine
 

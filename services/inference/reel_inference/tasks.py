@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reel_inference import inputs, predict, serving
+from reel_inference import figures, inputs, predict, serving
 from reel_inference.engine import Engine
 from reel_inference.inputs import Input
 from reel_shared import json_lines, views
@@ -172,6 +172,8 @@ def _answers(
             tta=tta,
             memory=serving.answers(),
         )
+        if engine is serving.models().resident():  # drift is a matter of the active model alone
+            figures.count(one.prediction for one in answers if one.prediction is not None)
         yield from zip(chosen, answers, strict=True)
         context.progress(start + len(chosen), total, unit=UNIT, message="predicting")
 

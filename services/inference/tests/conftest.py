@@ -74,6 +74,7 @@ def make_model(tmp_path):
         agreement=(),
         int8=None,
         not_sure_below=0.7,
+        expected=None,
     ):
         folder = tmp_path / "published" / name
         folder.mkdir(parents=True)
@@ -95,6 +96,7 @@ def make_model(tmp_path):
             held_out=True,
             agreement=agreement,
             not_sure_below=not_sure_below,
+            expected=expected,
             files={path.name: facts_of(path) for path in folder.glob("*.onnx")},
             created_at=datetime.now(UTC),
         )

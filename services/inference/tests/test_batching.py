@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from reel_inference.batching import Batcher
 from reel_inference.engine import load_engine
@@ -48,6 +49,26 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.002)
+
+
+def test_lanes_tell_how_many_went_together_and_how_long_they_waited(gate):
+    def told(name):
+        return REGISTRY.get_sample_value(f"{name}_count"), REGISTRY.get_sample_value(f"{name}_sum")
+
+    before = [told(name) for name in ("reel_batch_pictures", "reel_prediction_seconds")]
+    batcher = Batcher(lanes=1, max_batch=4, bound=16)
+    answers = [batcher.submit(gate, picture(number)) for number in range(5)]
+    time.sleep(0.1)
+    gate.open.set()
+    for answer in answers:
+        answer.result(10)
+    batcher.close()
+    (batches, pictures), (waits, seconds) = (
+        tuple(np.subtract(told(name), earlier))
+        for name, earlier in zip(("reel_batch_pictures", "reel_prediction_seconds"), before, strict=True)
+    )
+    assert (batches, pictures, waits) == (len(gate.batches), 5, 5)
+    assert 0.1 <= seconds / 5 < 5
 
 
 def test_every_answer_belongs_to_its_own_picture(make_model):

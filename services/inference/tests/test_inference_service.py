@@ -10,8 +10,10 @@ import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from PIL import Image
+from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 
 from reel_inference import api, cache, comparisons, predict, serving, tasks
@@ -674,6 +676,39 @@ def test_a_job_ends_with_the_model_that_it_began_with(publish, reel, cut_small, 
     state, job = ended
     assert (state, job.result["model"], job.attempt) == ("succeeded", "mdl_a", 2)
     assert {_outcome(line) for line in lines_of(reel, job)} == {"red"}
+
+
+def test_answers_of_the_active_model_are_counted_beside_what_its_card_expects(client, publish, reel):
+    def told(name, **labels):
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    def answers():
+        return [told("reel_answers_total", label=label) for label in ("red", "green", "blue")]
+
+    expected = {"shares": {"red": 0.75, "blue": 0.25}, "not_sure": 0.1, "confidence": 0.8}
+    publish("mdl_other", active=False)
+    publish("mdl_a", expected=expected, not_sure_below=0.9)
+    ask(client, picture("red"))
+    before, unsure = answers(), told("reel_answers_not_sure_total")
+    for colour in (
+        "red",
+        "lime",
+        "lime",
+        "#555555",
+    ):  # one from memory, one new, one from memory, one not sure
+        assert ask(client, picture(colour)).status_code == 200
+    assert ask(client, picture("blue"), model="mdl_other").status_code == 200, "not the active one"
+    run(submit(keys=[reel.storage.put_bytes("uploads", picture("blue"), "image/png").key]))
+    assert np.subtract(answers(), before).sum() == 5
+    assert np.subtract(answers(), before)[1:].tolist() == [2, 1]
+    assert told("reel_answers_not_sure_total") - unsure == 1
+    assert [told("reel_expected_share", label=label) for label in ("red", "green", "blue")] == [0.75, 0, 0.25]
+    assert told("reel_expected_not_sure_share") == 0.1
+    publish("mdl_older")
+    deadline = time.monotonic() + 10
+    while ask(client, picture()).headers["X-Model"] != "mdl_older":
+        assert time.monotonic() < deadline
+    assert REGISTRY.get_sample_value("reel_expected_share", {"label": "red"}) is None
 
 
 @pytest.mark.parametrize("size", [2, 100])

@@ -6,6 +6,7 @@ serve it is measured and written on the card: bf16, int8, ONNX Runtime.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ import torch
 from torch import nn
 
 from reel_networks import save_weights
+from reel_shared.contracts import Evaluation
 from reel_shared.errors import ReelError
 from reel_shared.images import PREPROCESSING
 from reel_shared.manifest import Manifest, identity
@@ -28,6 +30,7 @@ from reel_shared.model_card import (
     INT8_GRAPH,
     WEIGHTS,
     Agreement,
+    ExpectedAnswers,
     ModelCard,
     facts_of,
 )
@@ -135,6 +138,7 @@ def export(
         metrics=trained.metrics,
         held_out=judged.held_out,
         graph_difference=difference,
+        expected=expected_answers(judged),
         agreement=agreed,
         software=software("reel-trainer"),
         files={name: facts_of(directory / name) for name in made},
@@ -142,6 +146,19 @@ def export(
     )
     (directory / CARD).write_text(card.model_dump_json(indent=1))
     return card
+
+
+def expected_answers(judged: Evaluation) -> ExpectedAnswers | None:
+    """Sum up what the model said of its validation originals, as it will when it serves; None without any."""
+    top = [picture.top[0] for picture in judged.pictures if not picture.probe]
+    if not top:
+        return None
+    counts = Counter(best.label for best in top)
+    return ExpectedAnswers(
+        shares={label: count / len(top) for label, count in sorted(counts.items())},
+        not_sure=sum(best.probability < judged.abstention.not_sure_below for best in top) / len(top),
+        confidence=min(1.0, sum(best.probability for best in top) / len(top)),
+    )
 
 
 def agree(

@@ -148,6 +148,12 @@ def test_published_files_answer_as_the_network_did(trained, shapes, tmp_path) ->
     assert (evaluation.metrics, evaluation.model_id) == (card.metrics, card.id)
     assert card.temperature == evaluation.calibration.temperature
     assert card.not_sure_below == evaluation.abstention.not_sure_below
+    shown = [picture.top[0] for picture in evaluation.pictures if not picture.probe]
+    assert sum(card.expected.shares.values()) == pytest.approx(1)
+    for label, share in card.expected.shares.items():
+        assert share == np.mean([best.label == label for best in shown])
+    assert card.expected.not_sure == np.mean([best.probability < card.not_sure_below for best in shown])
+    assert card.expected.confidence == pytest.approx(np.mean([best.probability for best in shown]))
     assert (card.size, card.classes, card.held_out) == (72, manifest.classes, True)
     assert card.manifest_sha256 == identity(manifest)
     assert card.metrics == result.metrics
