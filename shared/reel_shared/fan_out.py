@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from reel_shared import errors, jobs, runner
 from reel_shared.contracts import Kind, Model
+from reel_shared.contracts.base import stored
 from reel_shared.db.engine import reading, transact
 from reel_shared.db.models import Job, utcnow
 from reel_shared.errors import Conflict, DatabaseUnavailable, LeaseLost
@@ -89,7 +90,7 @@ def earlier_parts(context: Context, kind: Kind) -> list[Any]:
             Job.parent_id == context.job_id, Job.kind == kind.name, Job.part.is_not(None)
         )
         found = session.scalars(query.order_by(Job.part, Job.created_at))
-        return [kind.request.model_validate(request) for request in found]
+        return [stored(kind.request, request) for request in found]
 
     return transact(look)
 
@@ -220,4 +221,4 @@ class _Work:
 
     def results(self, session: Session) -> list[Any]:
         query = sa.select(Job.result).where(self._mine).order_by(Job.part)
-        return [self._kind.result.model_validate(result) for result in session.scalars(query)]
+        return [stored(self._kind.result, result) for result in session.scalars(query)]

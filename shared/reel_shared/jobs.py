@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from reel_shared import contracts, webhooks
 from reel_shared import job_statements as statements
+from reel_shared.contracts.base import stored
 from reel_shared.db.models import Job, OutboxMessage, utcnow
 from reel_shared.errors import AttemptsExhausted, Conflict, JobTimeout, LeaseLost, NotFound, ReelError
 from reel_shared.ids import new_id
@@ -264,7 +265,7 @@ def replay(session: Session, job_id: str) -> Job:
     if old.state not in (State.FAILED, State.CANCELED):
         raise Conflict(f"The job is {old.state}; only a failed or canceled one can be tried again.")
     kind = contracts.KINDS[old.kind]
-    request = kind.request.model_validate(old.request)
+    request = stored(kind.request, old.request)
     return submit(session, kind, request, owner=old.owner, labels={**old.labels, "replay_of": old.id})
 
 

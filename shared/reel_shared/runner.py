@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from reel_shared import jobs, outbox  # noqa: F401  its listener sends the jobs that follow
 from reel_shared.celery_app import celery_app
 from reel_shared.contracts import Kind, Model
+from reel_shared.contracts.base import stored
 from reel_shared.db.engine import transact, transaction
 from reel_shared.errors import Canceled, DatabaseUnavailable, JobTimeout, LeaseLost, ReelError, Unavailable
 from reel_shared.heartbeats import heartbeats
@@ -224,7 +225,7 @@ def _beating(kind: Kind, function: JobFunction[Any], context: Context) -> State 
 def _attempt(kind: Kind, function: JobFunction[Any], context: Context) -> State | None:
     lease = context.lease
     try:
-        outcome = function(context, kind.request.model_validate(lease.request))
+        outcome = function(context, stored(kind.request, lease.request))
         return transact(lambda session: jobs.succeed(session, lease, outcome))
     except LeaseLost:
         return None

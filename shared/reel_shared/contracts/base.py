@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -93,6 +93,17 @@ class ImageState(StrEnum):
 
 class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def stored(model: type[ModelT], data: Any) -> ModelT:
+    """Read what a process of an older or a newer release wrote: fields that this one does not know are left out.
+
+    What people send is read strictly, by ``model_validate``: a field that is misspelt is refused there.
+    """
+    return model.model_validate(data, extra="ignore")
 
 
 class Finite(Model):
