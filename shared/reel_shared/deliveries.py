@@ -10,7 +10,7 @@ import json
 import random
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -95,13 +95,18 @@ class Sender:
         self._pool.shutdown(cancel_futures=True)
 
     def _run(self) -> None:
-        while not self._stopping.wait(LOOK_SECONDS):
+        while not self._stopping.is_set():
+            begun: list[Future[None]] = []
             try:
-                self.step()
+                begun = self.step()
             except DatabaseUnavailable as error:
                 log.warning("webhooks.wait", reason=str(error))
             except Exception:  # one bad row must not keep every other from being told
                 log.exception("webhooks.step_failed")
+            if begun:  # there may be more: go on as soon as a thread is free
+                wait(begun, LOOK_SECONDS, FIRST_COMPLETED)
+            else:
+                self._stopping.wait(LOOK_SECONDS)
 
     def step(self) -> list[Future[None]]:
         """Begin to send what is due, as far as there are threads for it; returns what was begun."""
@@ -113,7 +118,7 @@ class Sender:
                 THREADS - len(self._busy),
             )
             for taken in _take(endpoint_id, free) if free > 0 else []:
-                future = self._pool.submit(deliver, taken)
+                future = self._pool.submit(_deliver_or_say, taken)
                 self._busy[future] = endpoint_id
                 begun.append(future)
         return begun
@@ -175,6 +180,16 @@ def _take(endpoint_id: str, count: int) -> list[Taken]:
             )
             for row in rows
         ]
+
+
+def _deliver_or_say(taken: Taken) -> None:
+    """Deliver one; what cannot be noted is sent again when it counts as never sent."""
+    try:
+        deliver(taken)
+    except DatabaseUnavailable as error:
+        log.warning("webhook.not_noted", delivery=taken.id, reason=str(error))
+    except Exception:
+        log.exception("webhook.failed", delivery=taken.id)
 
 
 def deliver(taken: Taken) -> None:

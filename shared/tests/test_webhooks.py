@@ -44,7 +44,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.seen.append((dict(self.headers), body))
-                receiver.free.wait(20)
+                receiver.free.wait(60)
                 self.send_response(receiver.status)
                 if receiver.location:
                     self.send_header("Location", receiver.location)
@@ -367,7 +367,21 @@ def test_one_that_is_slow_to_fail_keeps_no_other_waiting(receiver: Receiver, ree
     slow.server.server_close()
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 20) -> None:
+def test_a_burst_is_told_without_a_rest(receiver: Receiver) -> None:
+    mine = key("submit")
+    endpoint = add(mine, receiver.url)
+    for _ in range(60):
+        transact(lambda session: webhooks.ping(session, session.get_one(WebhookEndpoint, endpoint.id)))
+    sender = Sender()
+    sender.start()
+    rests = 60 / deliveries.AT_ONCE * deliveries.LOOK_SECONDS
+    until(lambda: len(receiver.seen) == 60, "all are told", seconds=0.8 * rests)
+    sender.stop()
+    assert len(set(receiver.ids())) == 60
+    assert {row.state for row in told(endpoint)} == {"delivered"}
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what
