@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -62,8 +63,12 @@ def test_an_api_starts_light(start: Any, api: str, tmp_path: Path) -> None:
     loaded = set(start(tmp_path, api)["modules"])  # this first start writes the bytecode
     start(tmp_path, *FRAMEWORKS)
     assert not loaded & {*HEAVY, *LATE}
-    # The best of two in turns: a busy neighbour on the same core can double a process's CPU time.
-    pairs = [(start(tmp_path, api)["seconds"], start(tmp_path, *FRAMEWORKS)["seconds"]) for _ in range(2)]
-    ours, theirs = (min(seconds) for seconds in zip(*pairs, strict=True))
+    # The best of some in turns: a busy neighbour on the same core can double a process's CPU time, and never halve it.
     most = MOST_OF_ALL if api == "reelsight.platform.server" else MOST
-    assert ours < most * theirs
+    ours = theirs = math.inf
+    for _ in range(5):
+        ours = min(ours, start(tmp_path, api)["seconds"])
+        theirs = min(theirs, start(tmp_path, *FRAMEWORKS)["seconds"])
+        if ours < most * theirs:
+            return
+    pytest.fail(f"{api} takes {ours / theirs:.2f} times what its frameworks need; {most} are allowed")
