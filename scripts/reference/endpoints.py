@@ -16,6 +16,7 @@ from reel_inference.api import router as inference
 from reel_ingest.api import router as ingest
 from reel_shared.client import PATHS
 from reel_shared.web.auth import SCOPES
+from reel_shared.web.document import PARAMETERS
 from reel_shared.web.health import health_router
 from reel_trainer.api import router as trainer
 from reel_web.api import router as web
@@ -36,7 +37,7 @@ jobs, lists and errors work alike everywhere: [conventions](README.md#convention
 job are on [the page of jobs](jobs.md)."""
 KIND_OF = {path: kind.name for kind, path in PATHS.items()}
 EVERYWHERE = {"cursor", "limit"}
-"""Of every list, as the conventions say."""
+"""Of every list, as the conventions say, and headers likewise."""
 _ANYBODY = "–"
 
 
@@ -97,7 +98,9 @@ def _details(
             prose(one.get("description")),
         )
         for one in operation.get("parameters", [])
-        if one["name"] not in EVERYWHERE and (one["in"] != "path" or one.get("description"))
+        if one["name"] not in EVERYWHERE
+        and one["name"] not in PARAMETERS
+        and (one["in"] != "path" or one.get("description"))
     ]
     submits = KIND_OF.get(path) if verb == "POST" else None
     if submits:
@@ -107,7 +110,16 @@ def _details(
     if not said and not rows:
         return ""
     listed = table(("parameter or field", "in", "type", "default", "what"), rows)
-    return "\n\n".join(filter(None, [f"### {name}", " ".join(said), listed, _answers(operation, schemas)]))
+    parts = [f"### {name}", " ".join(said), listed, _example(operation), _answers(operation, schemas)]
+    return "\n\n".join(filter(None, parts))
+
+
+def _example(operation: dict[str, Any]) -> str:
+    """A body as it may be sent."""
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    if "example" not in body:
+        return ""
+    return f"```json\n{json.dumps(body['example'], indent=2, ensure_ascii=False)}\n```"
 
 
 def _body(operation: dict[str, Any], schemas: dict[str, Any]) -> list[tuple[str, ...]]:

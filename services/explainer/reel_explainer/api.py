@@ -43,7 +43,7 @@ from reel_shared.web.auth import Submitter, Visitor, require
 from reel_shared.web.envelope import with_urls
 from reel_shared.web.media import Family
 from reel_shared.web.requests import large_body
-from reel_shared.web.schemas import JobView
+from reel_shared.web.schemas import JobView, written_out
 
 PICTURES: tuple[Family, ...] = ("picture",)
 Asker = Annotated[Principal, Depends(require("read", "submit"))]
@@ -63,11 +63,7 @@ class ExplanationJob(ExplainPictureRequest, Submission):
 _LISTS = ("labels", "methods", "outputs")
 _FORM_FIELDS = {
     "file": {"type": "string", "format": "binary"},
-    **{
-        name: schema
-        for name, schema in ExplanationJob.model_json_schema()["properties"].items()
-        if name != "key"
-    },
+    **{name: schema for name, schema in written_out(ExplanationJob)["properties"].items() if name != "key"},
     **{name: {"type": "string", "description": "with commas between them"} for name in _LISTS},
     "metadata": {"type": "string", "description": "JSON"},
 }
@@ -75,7 +71,7 @@ BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": ExplanationJob.model_json_schema()},
+            "application/json": {"schema": written_out(ExplanationJob)},
             "multipart/form-data": {
                 "schema": {"type": "object", "properties": _FORM_FIELDS, "required": ["file"]}
             },

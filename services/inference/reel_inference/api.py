@@ -26,7 +26,7 @@ from reel_inference.cache import Looked, Status
 from reel_inference.predict import options_of, predict_picture, read_picture
 from reel_inference.shadow import Answered
 from reel_shared import errors, views
-from reel_shared.contracts import ACTIVE, PREDICT_PICTURES, Model, Prediction, PredictPicturesRequest
+from reel_shared.contracts import ACTIVE, PREDICT_PICTURES, Prediction, PredictPicturesRequest
 from reel_shared.cores import usable_cores
 from reel_shared.db.engine import reading
 from reel_shared.db.lookups import find_model
@@ -39,7 +39,7 @@ from reel_shared.web.deadlines import Deadline, Patience
 from reel_shared.web.health import Check
 from reel_shared.web.media import Family
 from reel_shared.web.requests import large_body
-from reel_shared.web.schemas import JobView
+from reel_shared.web.schemas import JobView, written_out
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -71,28 +71,11 @@ class PredictionJob(PredictPicturesRequest, Submission):
         return from_json(value) if isinstance(value, str) else value
 
 
-def _whole(model: type[Model]) -> dict[str, Any]:
-    """Return the model's schema with the models in it written out: OpenAPI has no `$defs` to refer to."""
-    schema = model.model_json_schema()
-    definitions = schema.pop("$defs", {})
-
-    def written_out(value: Any) -> Any:
-        if isinstance(value, list):
-            return [written_out(each) for each in value]
-        if not isinstance(value, dict):
-            return value
-        if (name := value.get("$ref", "").removeprefix("#/$defs/")) in definitions:
-            return written_out(definitions[name])
-        return {name: written_out(each) for name, each in value.items()}
-
-    return dict(written_out(schema))
-
-
 JOB_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": _whole(PredictionJob)},
+            "application/json": {"schema": written_out(PredictionJob)},
             FORM: {
                 "schema": {
                     "type": "object",

@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from reel_shared import outbox  # noqa: F401  its listener sends submitted jobs after each commit
-from reel_shared.web import problems
+from reel_shared.web import document, problems
 from reel_shared.web.health import Check, health_router
 from reel_shared.web.requests import Requests
 
@@ -26,6 +26,7 @@ class Application(FastAPI):
         if self.openapi_schema is None:
             schemas = super().openapi().setdefault("components", {}).setdefault("schemas", {})
             schemas.update(problems.components())
+            document.complete(self.openapi_schema or {})
         return super().openapi()
 
 

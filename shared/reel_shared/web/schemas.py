@@ -101,3 +101,21 @@ class JobView(BaseModel):
 class Page(BaseModel, Generic[T]):
     data: list[T]
     next_cursor: str | None = Field(description="pass it as `cursor` for the next page; null at the end")
+
+
+def written_out(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a model's schema with the models in it written out: a body told by hand has no `$defs` to refer to."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def written(value: Any) -> Any:
+        if isinstance(value, list):
+            return [written(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        reference = value.get("$ref")
+        if isinstance(reference, str) and (name := reference.removeprefix("#/$defs/")) in definitions:
+            return written({**definitions[name], **{key: one for key, one in value.items() if key != "$ref"}})
+        return {name: written(each) for name, each in value.items()}
+
+    return dict(written(schema))

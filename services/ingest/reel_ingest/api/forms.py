@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from reel_shared.web.schemas import written_out
+
 
 def submission_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Describe a body that is JSON, or a form with a file instead of its key."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
+    schema = written_out(model)
     fields = {name: field for name, field in schema["properties"].items() if name != "key"}
     form = {
         "type": "object",

@@ -9,12 +9,14 @@ from starlette.responses import HTMLResponse, Response
 
 from reel_shared.contracts import StoredFile
 from reel_shared.contracts.evaluations import MAX_BYTES
+from reel_shared.contracts.reports import Report
 from reel_shared.db.engine import reading
 from reel_shared.db.lookups import find_model
 from reel_shared.errors import NotFound
 from reel_shared.model_card import REPORT_HTML, REPORT_JSON
 from reel_shared.storage import hasty_storage
 from reel_shared.web.auth import Reader
+from reel_shared.web.schemas import written_out
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
@@ -25,7 +27,7 @@ router = APIRouter()
     "/v1/models/{model_id}/report",
     tags=["models"],
     response_class=HTMLResponse,
-    responses={200: {"content": {"application/json": {}}}},
+    responses={200: {"content": {"application/json": {"schema": written_out(Report)}}}},
 )
 def get_report(
     model_id: Annotated[str, Path(description="an id, or `active`", examples=["active"])],
