@@ -17,6 +17,7 @@ from reelsight.commands.explanations import explain_many
 from reelsight.commands.films import films
 from reelsight.commands.frames import frames
 from reelsight.commands.jobs import jobs
+from reelsight.commands.keys import keys
 from reelsight.commands.models import models
 from reelsight.commands.pictures import pictures
 from reelsight.commands.platform import demo, up
@@ -46,6 +47,7 @@ app.command()(train)
 app.add_typer(trainings, name="trainings")
 app.add_typer(models, name="models")
 app.add_typer(jobs, name="jobs")
+app.add_typer(keys, name="keys")
 app.add_typer(queues, name="queues")
 app.add_typer(webhooks, name="webhooks")
 app.command()(report)

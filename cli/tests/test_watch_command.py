@@ -95,6 +95,23 @@ def test_a_training_that_fails_ends_the_command_badly(answers: Callable[..., Any
     assert "job_1 failed. The loss is no number." in result.output
 
 
+def test_ctrl_c_leaves_a_training_that_was_started_to_be_watched(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = metrics("running", points=[point(1)], epochs=0)
+    asked = answers(trainings=[job("queued")], job_1=[job("running")], metrics=[running])
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watching.time, "sleep", interrupt)
+    result = CliRunner().invoke(app, ["train", "dsv_1", "--watch", "--json"])
+    assert result.exit_code == 130
+    assert json.loads(result.stdout.splitlines()[0])["type"] == "point"
+    assert "reel trainings watch job_1" in result.stderr
+    assert not any(request.url.path.endswith("cancel") for request in asked)
+
+
 def test_the_screen_shows_curves_time_left_and_epochs() -> None:
     points = [point(n) for n in range(1, 50)] + [point(50, loss=None)]
     page = Console(width=100)

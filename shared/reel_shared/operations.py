@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reel_shared.calls import Calls
@@ -26,6 +26,19 @@ class Operations(Calls):
     def queue_pauses(self, *, queue: str = "") -> Iterator[JsonObject]:
         """Yield who paused and resumed which queue, the newest first."""
         return self.rows("/v1/queue-pauses", queue=queue)
+
+    # --- keys ---------------------------------------------------------------------------------------------
+
+    def keys(self) -> Iterator[JsonObject]:
+        """Yield every key, without tokens. Needs a key with ``admin``, as all here."""
+        return self.rows("/v1/keys")
+
+    def create_key(self, name: str, scopes: Sequence[str], *, expires_at: str | None = None) -> JsonObject:
+        """Make a key; the answer's ``token`` is shown this once. ``expires_at`` is a moment as ISO 8601 writes it."""
+        return self.post("/v1/keys", json={"name": name, "scopes": list(scopes), "expires_at": expires_at})
+
+    def revoke_key(self, key_id: str) -> None:
+        self._json("DELETE", f"/v1/keys/{key_id}")
 
     # --- webhooks -----------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from reel_trainer.recipe import parse_recipe
 from reelsight.commands import console
 from reelsight.commands.connected import FieldsOption, connected, request_of
 from reelsight.commands.following import announce, follow
+from reelsight.commands.watching import watched
 
 
 @connected
@@ -31,6 +32,9 @@ def train(
         bool, typer.Option("--activate", help="Serve the model when it is done, if its gates pass.")
     ] = False,
     extra: FieldsOption = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Draw its curves as they come; JSON lines when piped.")
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the job.")] = False,
     as_json: console.JsonOption = False,
 ) -> None:
@@ -45,6 +49,11 @@ def train(
     jobs = {"training": client.train_model(request_of(TrainModelRequest, fields, extra))}
     if detach:
         announce(jobs, as_json=as_json)
+        return
+    if watch:
+        job = watched(client, jobs["training"]["id"], as_json=as_json)
+        if not console.wants_json(as_json):
+            show_result(job["result"], as_json=as_json)
         return
     show_result(follow(client, jobs)["training"]["result"], as_json=as_json)
 

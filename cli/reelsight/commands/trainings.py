@@ -13,7 +13,7 @@ from reelsight.commands import console
 from reelsight.commands.connected import FieldsOption, connected, request_of
 from reelsight.commands.following import announce, follow
 from reelsight.commands.training import read_recipe, show_result
-from reelsight.commands.watching import sweep_lines, watch_lines, watch_screen
+from reelsight.commands.watching import sweep_lines, watched
 
 trainings = typer.Typer(
     help="Watch, stop, resume and extend trainings; find a learning rate.", no_args_is_help=True
@@ -83,10 +83,7 @@ def extend(
 @connected
 def watch(client: Client, job_id: JobId, as_json: console.JsonOption = False) -> None:
     """Draw a training's losses, accuracy, rates and time left; JSON lines when piped. Ctrl-C leaves it running."""
-    look = watch_lines if console.wants_json(as_json) else watch_screen
-    job = look(client, job_id)
-    if job["state"] != "succeeded":
-        console.fail(f"{job_id} {job['state']}. {(job['error'] or {}).get('detail', '')}".strip())
+    watched(client, job_id, as_json=as_json)
 
 
 @trainings.command("find-lr")

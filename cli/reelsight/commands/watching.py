@@ -1,5 +1,5 @@
-"""Follows a training's figures: drawn on a terminal, one JSON object a line when piped; used by ``trainings``,
-which also has it draw a learning-rate sweep."""
+"""Follows a training's figures: drawn on a terminal, one JSON object a line when piped; used by ``train`` and
+``trainings``, which also has it draw a learning-rate sweep."""
 
 from __future__ import annotations
 
@@ -22,6 +22,20 @@ LOOK_EVERY_SECONDS = 1.0
 EPOCHS_SHOWN = 8
 HEIGHT = 6
 GIB = 2**30
+
+
+def watched(client: Client, job_id: str, *, as_json: bool) -> JsonObject:
+    """Follow a training to its end and return its job; Ctrl-C leaves it running. Ends the command when it fails."""
+    look = watch_lines if console.wants_json(as_json) else watch_screen
+    try:
+        job = look(client, job_id)
+    except KeyboardInterrupt:
+        words = f"{job_id} goes on. Watch it with `reel trainings watch {job_id}`."
+        console.err.print(words, highlight=False, soft_wrap=True)
+        raise
+    if job["state"] != "succeeded":
+        console.fail(f"{job_id} {job['state']}. {(job['error'] or {}).get('detail', '')}".strip())
+    return job
 
 
 def watch_lines(client: Client, job_id: str) -> JsonObject:
