@@ -238,7 +238,7 @@ def test_seaweedfs_is_given_the_same_users(tmp_path: Path) -> None:
         secrets, "mine", admin_key="root-user", admin_secret=made["s3_secret_key"]
     )
     assert set(override["s3"]["secrets"]) == {f"s3_secret_key_{name}" for name in OURS}
-    assert override["setup"]["environment"] == {"REEL_S3__USERS": "{}"}
+    assert override["setup"]["environment"] == {"REEL_S3__MAKE_USERS": "false"}
 
 
 def test_the_key_that_the_script_makes_is_one(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def prepare() -> None:
     log.info("setup.schema_ready")
     storage().ensure_bucket()
     log.info("setup.bucket_ready", bucket=settings().s3.bucket)
-    if settings().s3.users:
+    if settings().s3.users and settings().s3.make_users:
         # the admin's client takes time to import, and only a first start needs it
         from reel_shared.bucket_users import make_users
 

@@ -50,6 +50,9 @@ class S3(BaseModel):
         default={},
         description="JSON, service to secret key: setup makes these users of a MinIO; none: they are made elsewhere",
     )
+    make_users: bool = Field(
+        default=True, description="false: the storage has its users from a file of its own, as SeaweedFS does"
+    )
     region: str = Field(default="us-east-1", description="goes into signatures")
     secure: bool = Field(default=False, description="HTTPS to the endpoint and in presigned links")
     public_secure: bool | None = Field(
