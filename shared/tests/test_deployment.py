@@ -39,15 +39,6 @@ def test_users_that_the_storage_has_from_its_own_file_are_left_to_it(reel: Reel)
 
 
 @pytest.mark.usefixtures("reel_database")
-def test_users_that_the_storage_has_from_its_own_file_are_left_to_it(reel: Reel) -> None:
-    """SeaweedFS knows no command that makes one; the secrets of all services are mounted all the same."""
-    reel.configure(s3__users='{"ingest": "a secret key"}')
-    with pytest.raises(StorageUnavailable, match="does not make the user"):
-        prepare()
-    reel.configure(s3__make_users="false")
-    prepare()
-
-
 @pytest.mark.parametrize("token", ["secret", "reel_0123456789ab_short", TOKEN.upper()])
 def test_what_is_no_key_is_not_adopted(token: str) -> None:
     with pytest.raises(Unprocessable), transaction() as session:
