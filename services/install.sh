@@ -7,7 +7,7 @@ export UV_PROJECT_ENVIRONMENT=/app
 [ -n "${UV_DEFAULT_INDEX:-}" ] || unset UV_DEFAULT_INDEX
 locked() { sed -n "/^name = \"$1\"\$/{n;s/^version = \"\(.*\)\"\$/\1/p}" uv.lock; }
 
-set -- --frozen --no-dev --package "reel-$SERVICE" "$@"
+set -- --frozen --no-dev --package "reel-$SERVICE" --extra otel "$@"
 if [ -n "${TORCH_INDEX:-}" ]; then
     set -- "$@" --inexact # else the second step would take torch away again
     for package in torch torchvision triton $(sed -n 's/^name = "\(nvidia-.*\)"$/\1/p; s/^name = "\(cuda-.*\)"$/\1/p' uv.lock); do
@@ -20,5 +20,5 @@ if [ -n "${TORCH_INDEX:-}" ] && [ ! -e /app/torch-index ]; then
         "torch==$(locked torch)" "torchvision==$(locked torchvision)"
     echo "$TORCH_INDEX" >/app/torch-index
 fi
-.uv/uv export --quiet --frozen --no-dev --package "reel-$SERVICE" --no-emit-workspace --format cyclonedx1.5 \
+.uv/uv export --quiet --frozen --no-dev --package "reel-$SERVICE" --extra otel --no-emit-workspace --format cyclonedx1.5 \
     --output-file /app/sbom.cdx.json >/dev/null

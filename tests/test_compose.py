@@ -144,6 +144,8 @@ def test_a_worker_may_drain_before_it_is_killed() -> None:
 
 def test_every_variable_of_ours_is_a_setting() -> None:
     known = {"TMPDIR", "FORWARDED_ALLOW_IPS"}
+    known |= {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"}
+    known |= {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
     for name, service in SERVICES.items():
         if "build" not in service:
             continue

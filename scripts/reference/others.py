@@ -17,7 +17,7 @@ SETTINGS = """Environment variables; lists and objects are JSON. What the enviro
 that name, in lower case, in `/run/secrets`. Every process reads them once, at its start. `reel up` sets
 the data folder, the addresses and secrets of its own servers, the port and `REEL_WEB__SECRET` itself;
 the rest can be given to it. The command line also knows `REEL_URL` and `REEL_TOKEN`, the platform that
-its commands talk to."""
+its commands talk to. Of [traces](../how-to/follow-a-request.md) decide OpenTelemetry's own variables, `OTEL_…`."""
 METRICS = """Every API serves them at `GET /metrics`, for the inside only: an edge that forwards a request gets 404. A
 worker serves them on `REEL_METRICS_PORT`. A histogram has `_bucket`, `_sum` and `_count`. Beside these
 are the standard `process_…` and `python_…`."""

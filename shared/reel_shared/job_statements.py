@@ -68,12 +68,19 @@ def _claim(*more: sa.ColumnElement[bool]) -> sa.Executable:
             started_at=sa.func.coalesce(_columns.started_at, now),
             not_before=None,
         )
-        .returning(_columns.kind, _columns.attempt, _columns.max_attempts, _columns.request)
+        .returning(
+            _columns.kind,
+            _columns.attempt,
+            _columns.max_attempts,
+            _columns.request,
+            _columns.request_id,
+            _columns.traceparent,
+        )
     )
 
 
 CLAIM = _claim()
-"""Of ``the_job`` at ``now``; sets the lease's columns. Returns kind, attempt, max_attempts, request."""
+"""Of ``the_job`` at ``now``; sets the lease's columns. Returns the other fields of a ``jobs.Lease``."""
 CLAIM_OF_KIND = _claim(_columns.kind == sa.bindparam("the_kind"))
 
 _ENDPOINTS = cast(sa.Table, WebhookEndpoint.__table__)

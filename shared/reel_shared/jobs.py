@@ -28,6 +28,7 @@ from reel_shared.ids import new_id
 from reel_shared.job_statements import run
 from reel_shared.pipelines import follow_ups
 from reel_shared.settings import settings
+from reel_shared.tracing import submitting
 
 
 class State(StrEnum):
@@ -65,6 +66,8 @@ class Lease:
     attempt: int
     max_attempts: int
     request: dict[str, Any]
+    request_id: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,9 @@ def submit(
         part=part,
         progress_total=total,
     )
-    session.add(job)
-    session.flush()
+    with submitting(kind.name, kind.queue, job.id) as (job.request_id, job.traceparent):
+        session.add(job)
+        session.flush()
     moment = utcnow()
     run(session, statements.MESSAGE, {"job_id": job.id, "kind": kind.name, "created_at": moment})
     session.info.setdefault(SUBMITTED, []).append(Message(job.id, moment, kind.name))
@@ -137,16 +141,13 @@ def claim(session: Session, job_id: str, *, kind: str | None = None) -> Lease | 
         "lease_until": _lease_end(now),
         "worker": f"{socket.gethostname()}:{os.getpid()}",
     }
-    if kind:
-        found = run(session, statements.CLAIM_OF_KIND, values | {"the_kind": kind})
-    else:
-        found = run(session, statements.CLAIM, values)
-    row = found.one_or_none()
+    statement = statements.CLAIM_OF_KIND if kind else statements.CLAIM
+    row = run(session, statement, values | ({"the_kind": kind} if kind else {})).one_or_none()
     if row is None:
         return None
     run(session, statements.FORGET_MESSAGE, {"the_job": job_id})
     _event(session, job_id, State.RUNNING, attempt=row.attempt)
-    return Lease(job_id, token, row.kind, row.attempt, row.max_attempts, row.request)
+    return Lease(job_id, token, **row._asdict())
 
 
 def heartbeat(session: Session, lease: Lease) -> State:

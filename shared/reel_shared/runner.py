@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ from reel_shared.jobs import Lease, Outcome, State
 from reel_shared.scratch import Scratch
 from reel_shared.settings import settings
 from reel_shared.telemetry import JOB_SECONDS, JOBS
+from reel_shared.tracing import processing
 
 log = structlog.get_logger(__name__)
 RequestT = TypeVar("RequestT", bound=Model)
@@ -186,7 +188,10 @@ def run_job(
     if lease is None:
         log.info("job.not_claimed", job=job_id)
         return None
-    with structlog.contextvars.bound_contextvars(job=job_id, kind=kind.name, attempt=lease.attempt):
+    with (
+        processing(kind.name, kind.queue, job_id, lease.attempt, lease.request_id, lease.traceparent) as span,
+        structlog.contextvars.bound_contextvars(job=job_id, kind=kind.name, attempt=lease.attempt),
+    ):
         log.info("job.started")
         try:
             limit = settings().jobs.time_limit_seconds or kind.time_limit
@@ -200,6 +205,7 @@ def run_job(
         JOB_SECONDS.labels(kind=kind.name).observe(seconds)
         JOBS.labels(kind=kind.name, state=state or "lost").inc()
         log.info("job.ended", state=state or "lost", seconds=round(seconds, 2))
+        span.note({"reel.job.state": state or "lost"}, failed=state == State.FAILED)
     return state
 
 
@@ -216,7 +222,8 @@ def _no_room(error: Exception) -> Exception:
 def _beating(kind: Kind, function: JobFunction[Any], context: Context) -> State | None:
     every = settings().jobs.heartbeat_seconds
     try:
-        with heartbeats.kept(context.job_id, partial(_beat, context), every):
+        # In a copy of this context, so that what the heartbeats' thread logs names the job and its trace too.
+        with heartbeats.kept(context.job_id, partial(copy_context().run, _beat, context), every):
             return _attempt(kind, function, context)
     finally:
         context.close()

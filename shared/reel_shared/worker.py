@@ -5,6 +5,7 @@ Each service's ``worker.py`` imports its ``tasks`` and calls ``main`` with the n
 
 from __future__ import annotations
 
+from reel_shared import tracing
 from reel_shared.celery_app import celery_app
 from reel_shared.probes import serve_probes
 from reel_shared.scratch import sweep
@@ -15,6 +16,7 @@ from reel_shared.telemetry import configure_logging
 def main(queue: str) -> None:
     """Consume ``queue`` until SIGTERM."""
     configure_logging()
+    tracing.configure(f"reelsight-{queue}-worker")
     serve_probes()
     sweep()
     celery_app().worker_main(

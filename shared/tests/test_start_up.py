@@ -14,8 +14,8 @@ import pytest
 
 APIS = [f"reel_{name}.api" for name in ("ingest", "augment", "trainer", "inference", "explainer")]
 HEAVY = ("torch", "torchvision", "fastai", "skimage", "scipy", "cv2", "av", "onnx", "onnxruntime", "openvino")
-LATE = ("celery", "kombu", "redis", "minio", "alembic", "standardwebhooks")
-"""What an API needs only when it first sends a job, asks for an object, or is given a webhook."""
+LATE = ("celery", "kombu", "redis", "minio", "alembic", "standardwebhooks", "opentelemetry.sdk")
+"""What an API needs only when it first sends a job, asks for an object, has a webhook, or is to record spans."""
 FRAMEWORKS = (
     "fastapi",
     "sqlalchemy.orm",

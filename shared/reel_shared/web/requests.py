@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from reel_shared import origins, tracing
 from reel_shared.ids import new_id
 from reel_shared.settings import settings
 from reel_shared.telemetry import REQUEST_SECONDS
@@ -66,13 +67,21 @@ class Requests:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else new_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
-        with structlog.contextvars.bound_contextvars(request=request_id):
-            await self._observed(scope, receive, send, request_id)
+        trace = origins.read_traceparent(headers.get("traceparent", ""))
+        about = {"http.request.method": _method(scope), "url.path": scope["path"]}
+        with (
+            tracing.span(_method(scope), "SERVER", trace, about, quiet=scope["path"] in _QUIET) as span,
+            origins.bound(origins.Origin(request_id, span.traceparent)),
+        ):
+            await self._observed(scope, receive, send, request_id, span)
 
-    async def _observed(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    async def _observed(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, span: tracing.Span
+    ) -> None:
         started = time.perf_counter()
         status, replayed = 0, False
 
@@ -98,13 +107,19 @@ class Requests:
                 raise  # the answer is under way; only breaking the connection shows that it is not whole
             await problems.crashed(scope)(scope, receive, send_with_headers)
         finally:
-            _record(scope, status, time.perf_counter() - started)
+            _record(scope, status, time.perf_counter() - started, span)
             await quotas.settle(scope, status, scope.get(_READ, 0), replayed=replayed)
 
 
-def _record(scope: Scope, status: int, seconds: float) -> None:
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "OTHER"
+
+
+def _record(scope: Scope, status: int, seconds: float, span: tracing.Span) -> None:
     route = getattr(scope.get("route"), "path", "unmatched")
-    method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+    method = _method(scope)
+    about = {"http.route": route, "http.response.status_code": status}
+    span.note(about, name=f"{method} {route}", failed=status >= 500)
     REQUEST_SECONDS.labels(method=method, route=route, status=str(status)).observe(seconds)
     if route not in _QUIET:
         log.info("http.request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))

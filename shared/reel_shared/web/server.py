@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Callable
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from reel_shared import tracing
 from reel_shared.settings import settings
 from reel_shared.telemetry import configure_logging
 
@@ -31,7 +33,9 @@ def main(app: Callable[[], FastAPI]) -> None:
             advice="The demo page takes pictures without a key; set REEL_WEB__PUBLIC_DEMO to true or false.",
         )
     application = app()
+    tracing.configure(f"{application.title.lower().replace(' ', '-')}-api")
     settle()
+    signal.signal(signal.SIGTERM, _end)
     uvicorn.run(
         application,
         host=web.host,
@@ -40,6 +44,13 @@ def main(app: Callable[[], FastAPI]) -> None:
         access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+
+
+def _end(number: int, _frame: object) -> None:
+    """End as the signal would: uvicorn has stopped by then, and raises it again before Python's own exit."""
+    tracing.finish()
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
 
 
 def settle() -> None:

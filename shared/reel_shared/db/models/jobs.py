@@ -45,6 +45,10 @@ class Job(Base):
     lease_token: Mapped[str | None] = mapped_column(String(40))
     lease_until: Mapped[datetime | None]
     worker: Mapped[str] = mapped_column(String(120), default="")
+    request_id: Mapped[str | None] = mapped_column(String(128))
+    """Of the HTTP request that it goes back to; None when there was none, and for jobs of older releases."""
+    traceparent: Mapped[str | None] = mapped_column(String(55))
+    """The trace that its worker goes on with; see ``reel_shared.origins``."""
 
     __table_args__ = (
         Index("ix_jobs_state_queue", "state", "queue", "created_at", "id"),
