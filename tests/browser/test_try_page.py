@@ -159,6 +159,21 @@ def test_a_picture_gets_its_answer_and_then_its_heat_map(visit, way):
     )
 
 
+@pytest.mark.parametrize(
+    "through", [True, False], ids=["by events", "by polling where no events come through"]
+)
+def test_a_heat_map_is_waited_for(visit, through):
+    page = visit()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/v1/jobs/" in request.url else None)
+    if not through:
+        page.route("**/v1/jobs/*/events", lambda route: route.abort())
+    give(page, "drop", jpeg(49))
+    page.locator("#overlay[src]").wait_for()
+    assert asked[0].endswith("/events")
+    assert any(not url.endswith("/events") for url in asked) is not through
+
+
 def test_two_labels_stand_side_by_side_and_every_kind_of_map_is_shown(visit):
     page = visit(reduced_motion="reduce")
     give(page, "drop", jpeg(33))

@@ -24,6 +24,8 @@ from reel_shared.web.envelope import envelope, progress, timestamp
 from reel_shared.web.stopping import is_stopping
 
 LOOK_SECONDS = 0.5
+FIRST_LOOKS = (0.05, 0.1, 0.1, 0.2, 0.2, 0.3)
+"""Seconds between the looks at first: what people wait for, such as a heat map, often ends within a second."""
 LIFETIME_SECONDS = 600.0
 RETRY_MILLISECONDS = 2000
 PING_SECONDS = 15
@@ -50,6 +52,7 @@ async def _stream(job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
     yield ServerSentEvent(comment="job events", retry=RETRY_MILLISECONDS)
     deadline = anyio.current_time() + LIFETIME_SECONDS
     shown: dict[str, Any] = {"done": 0}
+    pauses = iter(FIRST_LOOKS)
     while anyio.current_time() < deadline and not is_stopping():
         try:
             look = await run_in_threadpool(_look, job_id, after)
@@ -65,7 +68,7 @@ async def _stream(job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
         if look.ended is not None:
             yield _event("end", look.ended)
             return
-        await anyio.sleep(LOOK_SECONDS)
+        await anyio.sleep(next(pauses, LOOK_SECONDS))
 
 
 def _look(job_id: str, after: int) -> _Look:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Request
@@ -61,6 +62,7 @@ def list_jobs(
             "kind": wanted.filters.get("kind", ""),
             "kinds": [name for name, each in KINDS.items() if each.queue == wanted.filters.get("queue")],
             "first_page": cursor is None,
+            "newest": "/jobs" + (f"?{urlencode(wanted.filters)}" if wanted.filters else ""),
             "may_pause": viewer.may("admin"),
             "base_url": str(request.base_url).rstrip("/"),
         }

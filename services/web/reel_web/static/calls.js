@@ -24,8 +24,10 @@ function post(path, body, signal) {
   return call(path, signal, { method: "POST", headers, body: file ? body : JSON.stringify(body) });
 }
 
-// Follow a job to its end; `waiting` is called while no worker has taken it.
+// Follow a job to its end by its events; `waiting` is called while no worker has taken it. Where no events come
+// through, as behind some proxies, it is asked for again and again.
 async function ended(job, signal, waiting) {
+  if (!TERMINAL.includes(job.state)) job = await told(job, signal, waiting);
   for (let wait = 100; !TERMINAL.includes(job.state); wait = Math.min(2 * wait, 2000)) {
     if (job.state === "queued" && wait > 500) waiting();
     await pause(wait);
@@ -33,4 +35,17 @@ async function ended(job, signal, waiting) {
   }
   if (job.state === "succeeded") return job;
   throw Object.assign(new Error(job.error?.detail || "The job was stopped."), { title: job.error?.title });
+}
+
+// Resolves to the job as its last event has it: ended, or as it was when the events broke off.
+function told(job, signal, waiting) {
+  return new Promise((done, stopped) => {
+    const events = new EventSource(`/v1/jobs/${job.id}/events`);
+    const late = setTimeout(waiting, 1500);
+    const leave = (how, what) => { clearTimeout(late); events.close(); how(what); };
+    events.addEventListener("state", (event) => { if (JSON.parse(event.data).state !== "queued") clearTimeout(late); });
+    events.addEventListener("end", (event) => leave(done, JSON.parse(event.data)));
+    events.addEventListener("error", () => leave(done, job));
+    signal?.addEventListener("abort", () => leave(stopped, new DOMException("", "AbortError")));
+  });
 }
