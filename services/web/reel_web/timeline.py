@@ -1,11 +1,27 @@
-"""Owns the words for a job's events and the files in its result. Called by the job page."""
+"""Owns the words for a job's events and the files in its result. Called by the pages of jobs and trainings."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
 from reel_shared.db.models import JobEvent
 from reel_shared.web.envelope import timestamp
+
+EVENT_ROWS = 500
+
+
+def timeline_of(session: Session, job_id: str) -> list[dict[str, Any]]:
+    """A job's events in their order, the newest ``EVENT_ROWS``: states and figures; the points of curves are drawn."""
+    query = (
+        sa.select(JobEvent)
+        .where(JobEvent.job_id == job_id, JobEvent.type != "curve")
+        .order_by(JobEvent.id.desc())
+        .limit(EVENT_ROWS)
+    )
+    return [timeline_entry(event) for event in reversed(session.scalars(query).all())]
 
 
 def timeline_entry(event: JobEvent) -> dict[str, Any]:

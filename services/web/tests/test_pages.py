@@ -26,7 +26,7 @@ from reel_shared.contracts import (
     TrainModelRequest,
 )
 from reel_shared.db.engine import transaction
-from reel_shared.db.models import DatasetVersion, ModelAlias, TrainedModel, utcnow
+from reel_shared.db.models import DatasetVersion, JobEvent, ModelAlias, TrainedModel, utcnow
 from reel_shared.errors import BadPicture, StorageUnavailable
 from reel_shared.security import create_key, revoke_key
 from reel_shared.web import sessions
@@ -364,8 +364,10 @@ def test_a_jobs_page_tells_its_story(reader):
     with transaction() as session:
         lease = jobs.claim(session, job_id)
         jobs.metric(session, lease, {"stage": "s1", "epoch": 2, "accuracy": 0.91236})
+        session.add(JobEvent(job_id=job_id, type="curve", data={"stage": "s1", "points": [{"step": 1}]}))
         jobs.progress(session, lease, 3, 12, unit="pictures")
     page = reader.get(f"/jobs/{job_id}").text
+    assert "points" not in page
     for words in (
         "Collect pictures",
         "Will be tried again in",

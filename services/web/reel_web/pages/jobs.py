@@ -13,7 +13,7 @@ from starlette.responses import Response
 from reel_shared import queues
 from reel_shared.contracts import KINDS, QUEUES
 from reel_shared.db.engine import reading
-from reel_shared.db.models import ApiKey, Job, JobEvent
+from reel_shared.db.models import ApiKey, Job
 from reel_shared.errors import NotFound, Unprocessable
 from reel_shared.jobs import State
 from reel_shared.security import Principal
@@ -23,11 +23,10 @@ from reel_web.queues import queue_view
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Viewer
 from reel_web.summaries import summary
-from reel_web.timeline import stored_files, timeline_entry
+from reel_web.timeline import stored_files, timeline_of
 
 router = APIRouter(route_class=PageRoute)
 PAGE_ROWS = 25
-EVENT_ROWS = 500
 CANCELABLE = (State.QUEUED, State.RUNNING)
 RETRYABLE = (State.FAILED, State.CANCELED)
 
@@ -77,17 +76,11 @@ def show_job(job_id: str, request: Request, viewer: Viewer) -> Response:
         job = session.scalar(_visible(viewer).where(Job.id == job_id))
         if job is None:
             raise NotFound(f"There is no job {job_id}, or this key may not see it.")
-        events = session.scalars(
-            sa.select(JobEvent)
-            .where(JobEvent.job_id == job_id)
-            .order_by(JobEvent.id.desc())
-            .limit(EVENT_ROWS)
-        ).all()
         children = session.scalars(_visible(viewer).where(Job.parent_id == job_id).order_by(Job.created_at))
         shown = envelope(job)
         data = {
             "job": {**shown, **summary(job), "max_attempts": job.max_attempts, "owner": job.owner},
-            "events": [timeline_entry(event) for event in reversed(events)],
+            "events": timeline_of(session, job_id),
             "children": [summary(child) for child in children],
             "files": stored_files(shown["result"]),
             "may_cancel": viewer.may("submit") and job.state in CANCELABLE,

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from reel_shared.contracts import TRAIN_MODEL
 from reel_shared.db.engine import reading
-from reel_shared.db.models import DatasetVersion, Job, JobEvent, TrainedModel, TrainingMetrics, TrainingState
+from reel_shared.db.models import DatasetVersion, Job, TrainedModel, TrainingMetrics, TrainingState
 from reel_shared.errors import NotFound, Unprocessable
 from reel_shared.web.envelope import envelope
 from reel_shared.web.pagination import listing
@@ -20,7 +20,7 @@ from reel_web import trainings
 from reel_web.pages.datasets import version_summary
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Reader
-from reel_web.timeline import timeline_entry
+from reel_web.timeline import timeline_of
 
 router = APIRouter(route_class=PageRoute)
 PAGE_ROWS = 25
@@ -99,11 +99,6 @@ def show_training(job_id: str, request: Request, viewer: Reader) -> Response:
         model = _models(session, [job_id]).get(job_id)
         rows = _metrics(session, job_id)
         state = session.get(TrainingState, job_id)
-        events = session.scalars(
-            sa.select(JobEvent)
-            .where(JobEvent.job_id == job_id, JobEvent.type == "state")
-            .order_by(JobEvent.id)
-        ).all()
         stages = trainings.stages_of(rows)
         checkpoint = state.checkpoint if state else None
         data = {
@@ -120,7 +115,7 @@ def show_training(job_id: str, request: Request, viewer: Reader) -> Response:
                 job, checkpoint=checkpoint is not None, stopping=bool(state and state.stop_after_epoch)
             ),
             "may_change": viewer.may("submit"),
-            "events": [timeline_entry(event) for event in events],
+            "events": timeline_of(session, job_id),
             "urls": envelope(job)["urls"],
         }
     charts = {
