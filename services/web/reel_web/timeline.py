@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from reel_shared.db.models import JobEvent
 from reel_shared.web.envelope import timestamp
+from reel_web.rendering import byte_size
 
 EVENT_ROWS = 500
 
@@ -63,10 +64,12 @@ def _figures_title(data: dict[str, Any]) -> str:
 
 def _figures(data: dict[str, Any]) -> str:
     shown = {name: value for name, value in data.items() if name not in {"stage", "epoch"}}
-    return " · ".join(f"{name.replace('_', ' ')} {_figure(value)}" for name, value in shown.items())
+    return " · ".join(f"{name.replace('_', ' ')} {_figure(name, value)}" for name, value in shown.items())
 
 
-def _figure(value: Any) -> str:
+def _figure(name: str, value: Any) -> str:
+    if name.endswith("memory") and isinstance(value, int):
+        return byte_size(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -1,15 +1,7 @@
-// Keeps the jobs pages fresh: fetches the page again while it shows live jobs, and writes times as local ones.
+// Keeps the jobs pages fresh: fetches the page again while it shows live jobs. Needs times.js.
 "use strict";
 const EVERY_MS = 2500;
 const live = () => document.getElementById("live");
-const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-
-function localTimes(root) {
-  for (const time of root.querySelectorAll("time[datetime]")) {
-    time.title = time.textContent;
-    time.textContent = clock.format(new Date(time.dateTime));
-  }
-}
 
 async function refresh() {
   const busy = document.hidden || live().contains(document.activeElement) || live().querySelector(":checked") || String(getSelection());
@@ -27,5 +19,4 @@ async function refresh() {
   if (live().dataset.live === "yes") setTimeout(refresh, EVERY_MS);
 }
 
-localTimes(document);
 if (live().dataset.live === "yes") setTimeout(refresh, EVERY_MS);

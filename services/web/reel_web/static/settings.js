@@ -31,9 +31,3 @@ function showOnce(form, box, field) {
 
 showOnce(making, document.getElementById("token"), "token");
 showOnce(document.getElementById("new-webhook"), document.getElementById("secret"), "secret");
-
-const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-for (const time of document.querySelectorAll("time[datetime]")) {
-  time.title = time.textContent;
-  time.textContent = clock.format(new Date(time.dateTime));
-}

@@ -1,10 +1,9 @@
-// Shared by the data set pages: changes of pictures with a way back, a message for each, times as local ones.
-// The calls themselves are in calls.js.
+// Shared by the data set pages: changes of pictures with a way back, a message for each. The calls themselves are in
+// calls.js; needs times.js.
 "use strict";
 const UNDO_KEY = "reel-undo";
 const toast = document.getElementById("toast");
 const said = document.getElementById("said");
-const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const counted = (n, one, many = `${one}s`) => `${n.toLocaleString()} ${n === 1 ? one : many}`;
 let hiding = null;
 
@@ -71,12 +70,3 @@ async function renew(...ids) {
     if (old && made) { localTimes(made); old.replaceWith(document.adoptNode(made)); }
   }
 }
-
-function localTimes(root) {
-  for (const time of root.querySelectorAll("time[datetime]")) {
-    time.title = time.textContent;
-    time.textContent = clock.format(new Date(time.dateTime));
-  }
-}
-
-localTimes(document);
