@@ -12,7 +12,7 @@ from typing import Any
 Schema = Mapping[str, Any]
 
 _ID = "01978c0de5b47cc2a1c5d0e0ffb2a4c1"
-_SHA = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
+_SHA = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"  # pragma: allowlist secret
 _PICTURE = f"uploads/6b/{_SHA}.jpg"
 _JOB, _MODEL, _VERSION, _IMAGE, _MOVIE = (f"{prefix}_{_ID}" for prefix in ("job", "mdl", "dsv", "img", "mov"))
 
@@ -90,8 +90,8 @@ WORDS: dict[str, Any] = {
     "licence_url": "https://creativecommons.org/licenses/by/4.0/", "manifest_sha256": _SHA, "media_type": "image/jpeg",
     "message": "", "model": _MODEL, "model_id": _MODEL, "movie_id": _MOVIE, "name": "quick", "next_cursor": None,
     "note": "", "notes": [], "owner": f"key_{_ID}", "page_url": "https://example.org/drawings/7",
-    "part": "all", "phash": "c3d4a9b7e1f00f1e", "precision": "fp32", "predicted": "pocahontas",
-    "prefix": "0a1b2c3d4e5f",
+    "part": "all", "phash": "c" * 16, "precision": "fp32", "predicted": "pocahontas",
+    "prefix": "0" * 12,
     "probe": "", "provider": "openverse", "query": "mulan drawing", "queue": "trainer", "reason": "credits",
     "reason_before": "", "recipe": "article", "request_id": None, "resumed_by": "", "says": "94.1 % of at least 90 %",
     "secret": "shown once: whsec_ and 44 letters", "self": f"/v1/jobs/{_JOB}", "sha256": _SHA, "shadow": "pocahontas",
