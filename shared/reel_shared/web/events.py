@@ -53,6 +53,7 @@ async def _stream(job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
     deadline = anyio.current_time() + LIFETIME_SECONDS
     shown: dict[str, Any] = {"done": 0}
     pauses = iter(FIRST_LOOKS)
+    due = anyio.current_time()
     while anyio.current_time() < deadline and not is_stopping():
         try:
             look = await run_in_threadpool(_look, job_id, after)
@@ -62,8 +63,8 @@ async def _stream(job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
         after = look.last_id
         for event in look.events:
             yield event
-        if look.progress != shown and look.progress["done"]:
-            shown = look.progress
+        if look.progress != shown and look.progress["done"] and anyio.current_time() >= due:
+            shown, due = look.progress, anyio.current_time() + LOOK_SECONDS
             yield _event("progress", shown)
         if look.ended is not None:
             yield _event("end", look.ended)
