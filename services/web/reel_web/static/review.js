@@ -8,6 +8,8 @@ const began = Date.now();
 let now = 0;
 let decided = 0; // in this sitting, on this sheet
 let sending = Promise.resolve(); // decisions are sent one after another, while the eye is further on already
+const AHEAD = 4; // so many before the end of a sheet the next one is fetched
+let prefetched = false;
 const past = []; // what was decided here: the case, and how to take it back
 
 const open = (item) => item && !item.dataset.verdict;
@@ -20,6 +22,7 @@ function show(index) {
   item.focus({ preventScroll: one });
   if (!one) item.scrollIntoView({ block: "nearest" });
   tell();
+  prefetch().catch(() => {}); // it only saves time: without it the next sheet loads when it is opened
 }
 
 function tell() {
@@ -49,13 +52,29 @@ async function advance(around = false) {
   let after = cases.findIndex((item, at) => at > now && open(item));
   if (after < 0 && around) after = cases.findIndex(open);
   if (after >= 0) return show(after);
-  const left = cases.filter(open).length;
   await sending;
   if (cases.some((item) => item.dataset.failed)) return;
-  const here = new URL(location.href);
-  here.searchParams.set("skip", Number(list.dataset.skip) + left);
-  if (!left && !Number(list.dataset.skip)) here.searchParams.delete("skip");
-  location.assign(here);
+  location.assign(following());
+}
+
+// The next sheet: what is decided here is gone from the list, what is open is left out.
+function following() {
+  const left = cases.filter(open).length;
+  const there = new URL(location.href);
+  there.searchParams.set("skip", Number(list.dataset.skip) + left);
+  if (!left && !Number(list.dataset.skip)) there.searchParams.delete("skip");
+  return there;
+}
+
+// Its pictures are fetched while the last ones of this one are looked at, so that they stand there at once.
+async function prefetch() {
+  if (prefetched || now < cases.length - AHEAD) return;
+  prefetched = true;
+  await sending;
+  const answer = await fetch(following());
+  if (!answer.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const picture of page.querySelectorAll("#cases img")) new Image().src = picture.getAttribute("src");
 }
 
 // What a verdict asks of the API; resolves to what takes it back.
