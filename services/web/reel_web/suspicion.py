@@ -38,11 +38,13 @@ from reel_web.evaluations import evaluation_of
 REVIEWED = "reviewed"
 """Reason of an active picture that a person looked at and left as it is."""
 CONFLICT = "conflict"
+_BY_A_PERSON = (REVIEWED, "background", "person")
 KINDS = {
     "conflict": "One picture, two classes",
     "quarantined": "In quarantine",
     "label": "Doubtful class",
     "empty": "Perhaps empty",
+    "border": "At a film's edge",
     "model": "The model disagrees",
 }
 """In the order of the queue."""
@@ -61,6 +63,8 @@ class Case:
     confidence: float | None = None
     others: list[str] = field(default_factory=list)
     """Of a conflict: the pictures that show the same under other labels."""
+    said: str = ""
+    """Of a film's edge: what was seen there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ class _Standing:
 def queue(session: Session, dataset: str) -> tuple[list[Case], list[str]]:
     """Every picture in doubt, each once, and what could not be asked now, in words."""
     cases, missing = list(_quarantined(session, dataset)), []
-    for what, proposed in (("label check", _labels), ("ranking", _empties), ("evaluation", _mistakes)):
+    ways = (("label check", _labels), ("ranking", _empties), ("film", _borders), ("evaluation", _mistakes))
+    for what, proposed in ways:
         try:
             cases += proposed(session, dataset)
         except (Unavailable, NotFound):
@@ -112,6 +117,25 @@ def edges(session: Session, dataset: str) -> list[dict[str, Any]]:
         if said:
             found.append({"movie_id": movie.id, "title": movie.title or movie.label, "said": said})
     return found
+
+
+def _borders(session: Session, dataset: str) -> list[Case]:
+    """A frame for each film at whose edges something was seen that was not cut; who keeps it has looked at the film."""
+    seen = {film["movie_id"]: "; ".join(film["said"]) for film in edges(session, dataset)}
+    decided = sa.or_(Image.state == ImageState.ACTIVE, Image.state_reason.in_(_BY_A_PERSON))
+    query = (
+        sa.select(Image.movie_id, Image.id, Image.label)
+        .where(Image.movie_id.in_(list(seen)), Image.variant == ORIGINAL, decided)
+        .order_by(Image.frame_index.desc(), Image.id.desc())
+    )
+    first = {
+        row.movie_id: row for row in session.execute(query)
+    }  # the last one to be written is the earliest frame
+    return [
+        Case(first[film].id, "border", first[film].label, said=said)
+        for film, said in seen.items()
+        if film in first
+    ]
 
 
 def _quarantined(session: Session, dataset: str) -> Iterator[Case]:

@@ -91,7 +91,7 @@ def test_the_most_suspicious_come_first_and_each_once(browse, add, check_labels,
     ]  # fmt: skip
     data = client.get("/review.json?dataset=films").json()
     assert {one["name"]: one["count"] for one in data["kinds"]} == {
-        "conflict": 1, "quarantined": 1, "label": 2, "empty": 0, "model": 0,
+        "conflict": 1, "quarantined": 1, "label": 2, "empty": 0, "border": 0, "model": 0,
     }  # fmt: skip
     assert [other["id"] for other in data["data"][0]["others"]] == [kept]
     assert data["data"][2]["why"] == "Filed under Moon; it looks more like Kite (87 %)."
@@ -126,8 +126,9 @@ def test_sheets_follow_one_another_behind_what_was_left(browse, add):
     assert client.get("/review?dataset=films&skip=-1").status_code == 422
 
 
-def test_edges_of_films_are_told_with_what_was_seen_there(browse, add):
-    add(movie="mov_1")
+def test_edges_of_films_are_told_with_what_was_seen_there_and_one_frame_stands_for_each(browse, add):
+    dark, frame, other = (add(movie="mov_1") for _ in range(3))
+    decide(dark, state="rejected", state_reason="dark")
     report = {
         "bars": {
             "left": {"pixels": 4, "cut": False, "reason": "too few frames"},
@@ -141,6 +142,15 @@ def test_edges_of_films_are_told_with_what_was_seen_there(browse, add):
     assert [one["said"] for one in data["edges"]] == [
         ["left: 4 pixels, not cut: too few frames", "logo in 93 % of the frames"]
     ]
+    client = browse()
+    assert cases(client) == [(frame, "border")]
+    (case,) = client.get("/review.json?dataset=films").json()["data"]
+    assert case["why"].startswith("At the edges of its film: left: 4 pixels, not cut")
+    decide(frame, state="rejected", state_reason="person")
+    assert cases(client) == [], "another frame does not come for the film that was looked at"
+    decide(frame, state="active", state_reason="reviewed")
+    assert cases(client) == []
+    assert other
 
 
 def test_without_anything_in_doubt_it_says_how_more_is_found(browse, add):

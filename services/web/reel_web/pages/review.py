@@ -93,6 +93,8 @@ def _why(case: Case, image: Image) -> str:
         return f"Filed under {people(image.label)}; it looks more like {people(case.suggested)}{sure}."
     if case.kind == "empty":
         return f"Perhaps there is only background in it{sure}."
+    if case.kind == "border":
+        return f"At the edges of its film: {case.said}."
     if case.kind == "model":
         return (
             f"Filed under {people(image.label)}; the model that serves says {people(case.suggested)}{sure}."
