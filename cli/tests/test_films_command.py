@@ -1,4 +1,4 @@
-"""``reel films add``: which class a film's folder gives it."""
+"""``reel films add``: which class a film's folder gives it, and what is said of jobs that are not waited for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from reelsight.commands import console
 from reelsight.commands.films import class_of
+from reelsight.commands.following import announce
 
 
 def test_a_films_class_is_the_folder_that_it_is_named_in(
@@ -23,3 +25,15 @@ def test_a_films_class_is_the_folder_that_it_is_named_in(
     assert class_of(kiki / ".." / ".." / "store" / "a.mp4") == "store"
     monkeypatch.chdir(kiki)
     assert class_of(Path("a.mp4")) == "kiki"
+
+
+def test_what_is_not_waited_for_says_how_to_watch_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "wants_json", lambda _as_json: False)
+    announce({"kiki/a.mp4": {"id": "job_1"}, "mulan/b.mp4": {"id": "job_2"}}, as_json=False)
+    said = capsys.readouterr()
+    assert said.out.split() == ["kiki/a.mp4", "job_1", "mulan/b.mp4", "job_2"]
+    assert "reel jobs watch job_1" in said.err
+    announce({}, as_json=False)
+    assert capsys.readouterr() == ("", "")

@@ -45,3 +45,5 @@ def announce(jobs: Mapping[str, JsonObject], *, as_json: bool) -> None:
         return
     for name, job in jobs.items():
         console.out.print(f"{name}  {job['id']}", highlight=False)
+    for job in list(jobs.values())[:1]:
+        console.err.print(f"Watch it with: reel jobs watch {job['id']}", highlight=False)
