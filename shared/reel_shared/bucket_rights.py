@@ -28,9 +28,9 @@ class Rights(NamedTuple):
 
 
 RIGHTS: dict[str, Rights] = {
-    # a take-down takes the pictures, and the reports that show them
+    # a take-down takes the pictures, and the reports that show them; what was exported may be imported again
     "ingest": Rights(
-        read=(*PEOPLES, *PICTURES, *VERSIONS),
+        read=(*PEOPLES, *PICTURES, *VERSIONS, "exports"),
         write=("uploads", "frames", "pictures", "borders", "ranges", "proposals", "subjects"),
         delete=(*PICTURES, "models/*.html"),
     ),
