@@ -266,8 +266,8 @@ def main() -> None:
     for kind in arguments.databases:
         with tempfile.TemporaryDirectory(prefix="reel-jobs-") as folder:
             home = Path(folder)
+            home.chmod(0o755)  # PostgreSQL does not run as root, and whoever it runs as must get in
             with Surroundings(home / "servers", postgresql=kind == "postgresql") as here:
-                home.chmod(0o755)
                 data[kind] = compare(here, kind, home / "logs", arguments, targets)
     targets.show()
     if arguments.json:
