@@ -54,27 +54,14 @@ async function advance(around = false) {
   if (after >= 0) return show(after);
   await sending;
   if (cases.some((item) => item.dataset.failed)) return;
-  location.assign(following());
+  location.assign(nextSheet(list, cases.filter(open).length));
 }
 
-// The next sheet: what is decided here is gone from the list, what is open is left out.
-function following() {
-  const left = cases.filter(open).length;
-  const there = new URL(location.href);
-  there.searchParams.set("skip", Number(list.dataset.skip) + left);
-  if (!left && !Number(list.dataset.skip)) there.searchParams.delete("skip");
-  return there;
-}
-
-// Its pictures are fetched while the last ones of this one are looked at, so that they stand there at once.
 async function prefetch() {
   if (prefetched || now < cases.length - AHEAD) return;
   prefetched = true;
   await sending;
-  const answer = await fetch(following());
-  if (!answer.ok) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const picture of page.querySelectorAll("#cases img")) new Image().src = picture.getAttribute("src");
+  await fetchPictures(nextSheet(list, cases.filter(open).length));
 }
 
 // What a verdict asks of the API; resolves to what takes it back.
