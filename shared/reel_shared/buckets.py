@@ -12,22 +12,15 @@ import threading
 import time
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
+from reel_shared.quick_redis import Outage, connect
 from reel_shared.settings import settings
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 log = structlog.get_logger(__name__)
 PREFIX = "reel:quota:"
-PATIENCE_SECONDS = 0.1
-"""How long a request waits for Redis."""
-AWAY_SECONDS = 5.0
-"""How long Redis is not asked after it did not answer; then by one request only."""
-
 _CALLERS = 8192
 """Buckets that a process keeps by itself before those that are full again are forgotten."""
 _MICRO = 1_000_000
@@ -99,9 +92,8 @@ class Buckets:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._lock = threading.Lock()
         self._script: Any = None
-        self._away_until = 0.0
+        self._outage = Outage()
         self._alone = Alone()
 
     def take(self, caller: str, charges: Sequence[Charge], *, force: bool = False) -> Verdict:
@@ -109,7 +101,7 @@ class Buckets:
 
         ``force`` takes although there is not enough: what was counted late, or is given back.
         """
-        if self._may_ask():
+        if self._outage.may_ask():
             from redis.exceptions import RedisError
 
             try:
@@ -127,33 +119,19 @@ class Buckets:
 
     def _ask(self, caller: str, charges: Sequence[Charge], *, force: bool) -> list[int]:
         if self._script is None:
-            self._script = _connect(self._url).register_script(_TAKE)
+            self._script = connect(self._url).register_script(_TAKE)
         keys = [f"{PREFIX}{caller}:{charge.policy.name}" for charge in charges]
         figures = [figure for policy, cost in charges for figure in (policy.quota, policy.window, cost)]
         answer: list[int] = self._script(keys=keys, args=[int(force), *figures])
         return answer
 
-    def _may_ask(self) -> bool:
-        if not self._away_until:
-            return True
-        with self._lock:
-            now = time.monotonic()
-            if now < self._away_until:
-                return False
-            self._away_until = now + AWAY_SECONDS
-            return True
-
     def _gone(self, error: Exception) -> None:
-        with self._lock:
-            before, self._away_until = self._away_until, time.monotonic() + AWAY_SECONDS
-        if not before:
-            reason = f"{type(error).__name__}: {str(error)[:200]}"
+        reason = self._outage.met(error)
+        if reason is not None:
             log.warning("quotas.redis_away", reason=reason, instead="each process counts by itself")
 
     def _back(self) -> None:
-        if self._away_until:
-            with self._lock:
-                self._away_until = 0.0
+        if self._outage.over() is not None:
             log.info("quotas.redis_back")
 
 
@@ -201,21 +179,6 @@ def _verdict(charges: Sequence[Charge], answer: Sequence[int]) -> Verdict:
         for number, charge in enumerate(charges)
     )
     return Verdict(charges[refused - 1].policy if refused else None, wait / 1000, standings)
-
-
-def _connect(url: str) -> Redis:
-    # a tenth of a second of CPU to import, that starting to serve need not wait for
-    from redis import Redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    # once more, for the first to ask after a restart of Redis meets a connection that is dead
-    return Redis.from_url(
-        url,
-        socket_timeout=PATIENCE_SECONDS,
-        socket_connect_timeout=PATIENCE_SECONDS,
-        retry=Retry(NoBackoff(), 1),
-    )
 
 
 @cache

@@ -11,6 +11,7 @@ import redis
 from structlog.testing import capture_logs
 
 from reel_shared import buckets as module
+from reel_shared import quick_redis
 from reel_shared.buckets import Buckets, Charge, Policy
 from reel_shared.embedded import Valkey
 
@@ -119,7 +120,7 @@ def test_buckets_vanish_when_they_are_full_again(redis_url: str) -> None:
 def test_while_redis_is_away_the_process_counts_and_says_so_once(
     valkey: Valkey, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "AWAY_SECONDS", 0.2)
+    monkeypatch.setattr(quick_redis, "AWAY_SECONDS", 0.2)
     buckets = Buckets(redis_url)
     assert allowed(buckets, Charge(DAY)) == 3
     valkey.kill()
@@ -132,7 +133,7 @@ def test_while_redis_is_away_the_process_counts_and_says_so_once(
         valkey.start()
     assert [line["event"] for line in told] == ["quotas.redis_away"]
     time.sleep(0.25)
-    wait_for(lambda: buckets.take("key_b", [Charge(DAY)]).refused is None and not buckets._away_until)
+    wait_for(lambda: buckets.take("key_b", [Charge(DAY)]).refused is None and not buckets._outage)
 
 
 def wait_for(true: Callable[[], bool], seconds: float = 5.0) -> None:

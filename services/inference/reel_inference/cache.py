@@ -7,8 +7,6 @@ then pictures are computed as if there were no memory.
 from __future__ import annotations
 
 import hashlib
-import threading
-import time
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +15,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from reel_shared.contracts import Prediction
+from reel_shared.quick_redis import Outage, connect
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -25,10 +24,6 @@ log = structlog.get_logger(__name__)
 PREFIX = "reel:answer:"
 ENTRY_BYTES = 8 * 1024
 """A larger answer is not kept: with the number of entries this bounds what Redis holds."""
-PATIENCE_SECONDS = 0.1
-"""How long a picture waits for Redis."""
-AWAY_SECONDS = 5.0
-"""How long Redis is not asked after it did not answer; then by one picture only."""
 
 
 class Status(StrEnum):
@@ -65,9 +60,7 @@ class Answers:
     def __init__(self, url: str, *, entries: int, seconds: int) -> None:
         """``entries`` 0 remembers nothing; each lives for ``seconds``."""
         self._url, self._entries, self._seconds = url, entries, seconds
-        self._lock = threading.Lock()
-        self._away_until = 0.0
-        self._unasked = 0
+        self._outage = Outage()
 
     @property
     def on(self) -> bool:
@@ -76,7 +69,7 @@ class Answers:
 
     @cached_property
     def _redis(self) -> Redis:
-        return _connect(self._url)
+        return connect(self._url)
 
     def prepare(self) -> None:
         """Do what the first question would wait for."""
@@ -99,7 +92,7 @@ class Answers:
         question = hashlib.sha256(f"{picture} {fingerprint} {options}".encode()).hexdigest()
         if fresh:
             return Looked(question, Status.REFRESH)
-        if not self._may_ask():
+        if not self._outage.may_ask():
             return Looked(question, Status.BYPASS)
         from redis.exceptions import RedisError, ResponseError
 
@@ -116,7 +109,7 @@ class Answers:
 
     def keep(self, question: str, answer: Prediction) -> None:
         """Remember an answer, if Redis is there; never raises."""
-        if not self.on or not self._may_ask():
+        if not self.on or not self._outage.may_ask():
             return
         entry = _Entry(question=question, answer=answer).model_dump_json().encode()
         if len(entry) > ENTRY_BYTES:
@@ -133,46 +126,15 @@ class Answers:
     def _place(self, question: str) -> str:
         return f"{PREFIX}{int(question[:12], 16) % self._entries}"
 
-    def _may_ask(self) -> bool:
-        """Whether Redis is there, as far as is known; of those who ask after a while one finds out for all."""
-        if not self._away_until:
-            return True
-        with self._lock:
-            now = time.monotonic()
-            if now < self._away_until:
-                self._unasked += 1
-                return False
-            self._away_until = now + AWAY_SECONDS
-            return True
-
     def _gone(self, error: Exception) -> None:
-        with self._lock:
-            before, self._away_until = self._away_until, time.monotonic() + AWAY_SECONDS
-            self._unasked += 1
-        if not before:
-            log.warning("answers.away", reason=f"{type(error).__name__}: {str(error)[:200]}")
+        reason = self._outage.met(error)
+        if reason is not None:
+            log.warning("answers.away", reason=reason)
 
     def _back(self) -> None:
-        if not self._away_until:
-            return
-        with self._lock:
-            missed, self._away_until, self._unasked = self._unasked, 0.0, 0
-        log.info("answers.back", unasked=missed)
-
-
-def _connect(url: str) -> Redis:
-    # a tenth of a second of CPU to import, that starting to serve need not wait for
-    from redis import Redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    # once more, for the first to ask after a restart of Redis meets a connection that is dead
-    return Redis.from_url(
-        url,
-        socket_timeout=PATIENCE_SECONDS,
-        socket_connect_timeout=PATIENCE_SECONDS,
-        retry=Retry(NoBackoff(), 1),
-    )
+        missed = self._outage.over()
+        if missed is not None:
+            log.info("answers.back", unasked=missed)
 
 
 def _read(raw: bytes, question: str) -> Prediction | None:

@@ -14,11 +14,11 @@ import redis
 import structlog
 from PIL import Image
 
-from reel_inference import cache
 from reel_inference.batching import Batcher
 from reel_inference.cache import ENTRY_BYTES, PREFIX, Answers, Looked, Status
 from reel_inference.engine import load_engine
 from reel_inference.predict import Bounds, predict_pictures
+from reel_shared import quick_redis
 from reel_shared.contracts import LabelProbability, Prediction
 
 pytestmark = pytest.mark.servers
@@ -33,7 +33,7 @@ def prediction(label="red", count=1):
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """A crowded machine may keep a healthy Redis from answering in a tenth of a second."""
-    monkeypatch.setattr(cache, "PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr(quick_redis, "PATIENCE_SECONDS", 5.0)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_another_questions_answer_is_not_taken_for_ones_own(answers, server):
 
 
 def test_a_redis_that_dies_is_noted_once_bypassed_and_taken_up_again(answers, valkey, monkeypatch):
-    monkeypatch.setattr(cache, "AWAY_SECONDS", 0.3)
+    monkeypatch.setattr(quick_redis, "AWAY_SECONDS", 0.3)
     remember(answers)
     valkey.kill()
     with structlog.testing.capture_logs() as lines:
@@ -133,7 +133,7 @@ def test_a_redis_that_dies_is_noted_once_bypassed_and_taken_up_again(answers, va
 
 
 def test_a_redis_that_hangs_costs_its_patience_once_and_not_per_picture(monkeypatch):
-    monkeypatch.setattr(cache, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(quick_redis, "PATIENCE_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         answers = Answers(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", entries=10, seconds=60)
         answers.prepare()

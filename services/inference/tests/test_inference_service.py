@@ -16,10 +16,10 @@ from PIL import Image
 from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 
-from reel_inference import api, cache, comparisons, predict, serving, tasks
+from reel_inference import api, comparisons, predict, serving, tasks
 from reel_inference.shadow import Tally
 from reel_inference.tasks import predict_pictures
-from reel_shared import errors, fan_out, jobs
+from reel_shared import errors, fan_out, jobs, quick_redis
 from reel_shared.contracts import (
     EXPLAIN_PICTURES,
     PREDICT_PICTURES,
@@ -172,7 +172,7 @@ def status(answer):
 @pytest.fixture
 def patient(monkeypatch):
     """A crowded machine may keep a healthy Redis from answering at once."""
-    monkeypatch.setattr(cache, "PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr(quick_redis, "PATIENCE_SECONDS", 5.0)
     monkeypatch.setattr(api, "MEMORY_SECONDS", 10.0)
 
 
