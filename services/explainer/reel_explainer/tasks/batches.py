@@ -59,10 +59,8 @@ def explain_pictures(context: Context, request: ExplainPicturesRequest) -> Outco
     parts = _parts(request, model.id, selection)
     if len(parts) > 1:
         done = fan_out(context, EXPLAIN_PART, explain_part, parts, unit=UNIT)
-        path, failed = (
-            json_lines.join(context, [part.results for part in done]),
-            sum(part.failed for part in done),
-        )
+        path = json_lines.join(context, [part.results for part in done])
+        failed = sum(part.failed for part in done)
     else:
         path, failed = _explain(context, model, selection.pictures, request)
     return Outcome(
