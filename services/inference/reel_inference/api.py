@@ -27,7 +27,6 @@ from reel_inference.predict import options_of, predict_picture, read_picture
 from reel_inference.shadow import Answered
 from reel_shared import errors, views
 from reel_shared.contracts import ACTIVE, PREDICT_PICTURES, Prediction, PredictPicturesRequest
-from reel_shared.cores import usable_cores
 from reel_shared.db.engine import reading
 from reel_shared.db.lookups import find_model
 from reel_shared.settings import settings
@@ -35,7 +34,7 @@ from reel_shared.web import quotas, uploads
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.app import create_app
 from reel_shared.web.auth import Submitter, Visitor
-from reel_shared.web.deadlines import Deadline, Patience
+from reel_shared.web.deadlines import Patience
 from reel_shared.web.health import Check
 from reel_shared.web.media import Family
 from reel_shared.web.requests import large_body
@@ -123,7 +122,6 @@ async def _serve(_app: FastAPI) -> AsyncIterator[None]:
 
 
 router = APIRouter(tags=["predictions"], lifespan=_serve)
-_decoding = CapacityLimiter(usable_cores())
 _remembering = CapacityLimiter(8)
 MEMORY_SECONDS = 0.25
 """The longest a picture waits for the memory of answers, whatever holds it up: even a name server."""
@@ -148,11 +146,7 @@ async def predict(
     if model != ACTIVE and not principal.may("submit"):
         raise errors.Forbidden("Visitors of the demo may ask the active model only.")
     serving.rates().take(principal.id)
-    bound = settings().inference.queue
-    if _decoding.statistics().tasks_waiting >= bound:
-        raise errors.TooManyRequests(
-            f"{bound} pictures are waiting to be decoded; try again in a second.", retry_after=1
-        )
+    serving.batcher().check_room()  # before the body is read
     content = await _one_picture(request)
     engine = serving.models().resident(model)
     if engine is None:
@@ -170,10 +164,20 @@ async def predict(
         await quotas.admitted(request)
         figures.count([looked.answer] if counted else [])
         return JSONResponse(looked.answer.model_dump(), headers=headers)
-    picture = await anyio.to_thread.run_sync(_prepared, content, engine.size, deadline, limiter=_decoding)
     await quotas.admitted(request)
+    prepared: list[Pictures] = []
+
+    def prepare() -> Pictures:
+        prepared.append(read_picture(content, engine.size, serving.bounds()))
+        return prepared[0]
+
     answer = await predict_picture(
-        engine, picture, batcher=serving.batcher(), top_k=top_k, tta=tta, wanted_until=deadline.at
+        engine,
+        prepare,
+        batcher=serving.batcher(),
+        top_k=top_k,
+        tta=tta,
+        wanted_until=deadline.at,
     )
     figures.count([answer] if counted else [])
     # run once the answer is out: neither memory nor shadow costs anybody a millisecond of waiting
@@ -182,14 +186,8 @@ async def predict(
         after.add_task(_keep, looked.question, answer)
     # by its plain view a shadow cannot be compared with a mean over views
     if model == ACTIVE and not tta and serving.shadow().wants(engine.card.id):
-        after.add_task(_shadowed, Answered(content, picture, engine.card.id, answer.predictions[0]))
+        after.add_task(_shadowed, Answered(content, prepared[0], engine.card.id, answer.predictions[0]))
     return JSONResponse(answer.model_dump(), headers=headers, background=after)
-
-
-def _prepared(content: bytes, size: int, deadline: Deadline) -> Pictures:
-    """Decode in a thread, unless the picture waited for it too long."""
-    deadline.check()
-    return read_picture(content, size, serving.bounds())
 
 
 async def _look(request: Request, content: bytes, engine: Engine, options: str) -> Looked:

@@ -46,12 +46,12 @@ def _best(chances: NDArray[np.float64], card: ModelCard, *, top_k: int) -> list[
     return [LabelProbability(label=card.classes[i], probability=float(chances[i])) for i in order]
 
 
-def answer(logits: Sequence[Logits], card: ModelCard, *, top_k: int) -> Prediction:
+def answer(logits: Logits, card: ModelCard, *, top_k: int) -> Prediction:
     """What a model says of one picture, and whether it is sure of it by its card's threshold.
 
-    `logits` has a row for each view of the picture, the plain one first; their probabilities are averaged.
+    `logits` (views, classes) has the plain view first; the views' probabilities are averaged.
     """
-    labels = _best(average(probabilities(np.stack(logits), card.temperature)), card, top_k=top_k)
+    labels = _best(average(probabilities(logits, card.temperature)), card, top_k=top_k)
     sure = labels[0].probability >= card.not_sure_below
     return Prediction(model=card.id, predictions=labels, confident=sure)
 
@@ -71,22 +71,21 @@ def read_picture(content: bytes, size: int, bounds: Bounds) -> Pictures:
 
 async def predict_picture(
     engine: Engine,
-    picture: Pictures,
+    prepare: Callable[[], Pictures],
     *,
     batcher: Batcher,
     top_k: int,
     tta: int = 0,
     wanted_until: float | None = None,
 ) -> Prediction:
-    """Predict one prepared picture by itself and `tta` changed views, without holding a thread.
+    """Predict one picture by itself and `tta` changed views, without holding a thread; a lane will `prepare` it.
 
-    Raises errors.TooManyRequests when too many wait, and errors.DeadlinePassed when no lane took the picture by
-    `wanted_until`, in seconds of time.monotonic.
+    Raises what `prepare` raises, errors.TooManyRequests when too many wait, and errors.DeadlinePassed when no lane
+    took the picture by `wanted_until`, in seconds of time.monotonic.
     """
     until = math.inf if wanted_until is None else wanted_until
-    rows = batcher.submit_all(engine, views_of(picture, tta), wanted_until=until)
-    logits = await asyncio.gather(*(asyncio.wrap_future(row) for row in rows))
-    return answer(logits, engine.card, top_k=top_k)
+    row = batcher.submit(engine, lambda: views_of(prepare(), tta), views=1 + tta, wanted_until=until)
+    return answer(await asyncio.wrap_future(row), engine.card, top_k=top_k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def predict_pictures(
     holds is not computed; without it nothing is remembered.
     Errors worth a retry of the whole job (storage away) are raised, not written down.
     """
-    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode") as pool:
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="fetch") as pool:
         begin = partial(
             _begin,
             engine,
@@ -139,7 +138,7 @@ def options_of(*, top_k: int, tta: int) -> str:
 class _Begun(NamedTuple):
     """One input on its way; ``question`` is its name in the memory, where there is one."""
 
-    outcome: list[Future[Logits]] | Prediction | errors.ReelError
+    outcome: Future[Logits] | Prediction | errors.ReelError
     question: str = ""
 
 
@@ -162,12 +161,15 @@ def _begin(
             if looked.answer is not None:
                 return _Begun(looked.answer)
             question = looked.question
-        picture = read_picture(data, engine.size, bounds)
     except errors.ReelError as error:
         if error.retryable:
             raise
         return _Begun(error)
-    return _Begun(batcher.submit_all(engine, views_of(picture, tta), timeout=timeout), question)
+
+    def prepare() -> list[Pictures]:
+        return views_of(read_picture(data, engine.size, bounds), tta)
+
+    return _Begun(batcher.submit(engine, prepare, views=1 + tta, timeout=timeout), question)
 
 
 def _finish(begun: _Begun, engine: Engine, *, top_k: int, memory: Answers | None) -> Answer:
@@ -176,7 +178,12 @@ def _finish(begun: _Begun, engine: Engine, *, top_k: int, memory: Answers | None
         return Answer(error=outcome)
     if isinstance(outcome, Prediction):
         return Answer(prediction=outcome, cached=True)
-    prediction = answer([row.result() for row in outcome], engine.card, top_k=top_k)
+    try:
+        prediction = answer(outcome.result(), engine.card, top_k=top_k)
+    except errors.ReelError as error:
+        if error.retryable:
+            raise
+        return Answer(error=error)
     if memory is not None and begun.question:
         memory.keep(begun.question, prediction)
     return Answer(prediction=prediction)

@@ -298,7 +298,7 @@ def test_a_deadline_is_kept_or_the_picture_is_dropped(client, publish, monkeypat
     monkeypatch.setattr(api, "read_picture", slow)
     monkeypatch.setattr(serving.models().resident(), "infer", None)  # it would be a fault to reach it
     late = ask(client, picture("blue"), headers={"Grpc-Timeout": "250m"})
-    assert (late.status_code, late.json()["detail"][:16]) == (504, "No lane was free")
+    assert (late.status_code, late.json()["detail"][:18]) == (504, "The picture's time")
 
 
 @pytest.mark.parametrize("value", ["", "5", "5s", "-1S", "1.5S", "0m", "123456789m", "1 S", "soon"])

@@ -57,7 +57,7 @@ def test_an_answer_is_sure_from_the_cards_threshold_on(engine, threshold, sure):
     chances = np.array([0.7, 0.2, 0.06, 0.04])
     card = engine.card.model_copy(update={"not_sure_below": threshold})
     # a hair above 0.7, for logits are single precision
-    found = answer([np.log(chances).astype(np.float32) + np.float32([1e-6, 0, 0, 0])], card, top_k=2)
+    found = answer(np.log(chances).astype(np.float32)[None] + np.float32([1e-6, 0, 0, 0]), card, top_k=2)
     assert (found.confident, len(found.predictions), found.model) == (sure, 2, "mdl_a")
 
 

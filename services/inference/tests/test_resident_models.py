@@ -205,7 +205,7 @@ def test_a_swap_under_load_never_mixes_models(models, registry):
         while not stop.is_set():
             engine = models.engine()
             picture = rng.integers(0, 256, (engine.size, engine.size, 3), dtype=np.uint8)
-            logits = batcher.submit(engine, picture).result(10)
+            logits = batcher.submit(engine, lambda one=picture: [one]).result(10)[0]
             letter = engine.card.id[-1]
             labels = {item.label for item in top_labels(logits, engine.card, top_k=4)}
             assert labels == {f"{letter}{number}" for number in range(4)}

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header
 
-from reel_shared.errors import BadRequest, DeadlinePassed
+from reel_shared.errors import BadRequest
 
 HEADER = "Grpc-Timeout"
 _VALUE = re.compile(r"([0-9]{1,8})([HMSmun])")
@@ -24,11 +24,6 @@ class Deadline:
     """``at`` is in seconds of ``time.monotonic``; None: the caller did not say."""
 
     at: float | None = None
-
-    def check(self) -> None:
-        """Raise DeadlinePassed once it has passed: what is done after that is done for nobody."""
-        if self.at is not None and time.monotonic() >= self.at:
-            raise DeadlinePassed("The picture's time had run out before the model was asked; allow it more.")
 
 
 def parse(value: str) -> float:
