@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -133,7 +135,20 @@ class Child:
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return " | ".join(lines[-3:])[-400:]
 
+    def pause(self) -> None:
+        """Freeze it and all that it started, so that what it does while nobody asks costs its neighbours nothing."""
+        self._tell(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._tell(signal.SIGCONT)
+
+    def _tell(self, number: signal.Signals) -> None:
+        for pid in _family(self.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def stop(self) -> None:
+        self.go_on()
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self.process.pid, number)
@@ -149,6 +164,19 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _family(pid: int) -> list[int]:
+    """Return a process and its descendants, also those in sessions of their own."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            _, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            children[int(parent)].append(int(stat.parent.name))
+    found = [pid]
+    for one in found:
+        found += children[one]
+    return found
 
 
 def end_on_sigterm() -> None:

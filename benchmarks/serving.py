@@ -4,6 +4,7 @@
                                  [--quick] [--check] [--json FILE]
 
 The same ResNet-50 at 300 px, the same JPEG uploads as forms, each picture another one, a client on the same cores.
+Servers that are not asked just now are frozen.
 `eager`: peers as their tutorials start, in torch. `engine`: each peer with our engine and preprocessing.
 """
 
@@ -27,7 +28,7 @@ from embedded_stack import Surroundings, end_on_sigterm
 from serving_bulk import OurJobs, PlainCelery, store
 from serving_model import LARGE, SMALL, write_model, write_pictures
 from serving_rounds import Bound, Place, Table, Targets, window
-from serving_subjects import BENCH, OUR_NAME, PEERS, NotInstalled, Subject, our_service, peer
+from serving_subjects import BENCH, OUR_NAME, PEERS, NotInstalled, Subject, frozen, our_service, peer
 
 from reel_shared.cores import usable_cores
 
@@ -116,12 +117,14 @@ class Run:
             for place in places:
                 order = subjects if number % 2 else list(reversed(subjects))
                 for subject in order:
-                    found = window(
-                        [subject.target], pictures, clients=place.clients, seconds=seconds, warm=warm
-                    )
+                    with frozen(one for one in subjects if one is not subject):
+                        found = window(
+                            [subject.target], pictures, clients=place.clients, seconds=seconds, warm=warm
+                        )
                     table.add(subject.name, place, found)
             if measure is not None:
-                table.bounds[places[0].size].append(measure.measure(seconds))
+                with frozen(subjects):
+                    table.bounds[places[0].size].append(measure.measure(seconds))
             print(f"round {number + 1} of {self.arguments.rounds}", file=sys.stderr)
         if measure is not None:
             measure.close()
