@@ -1,4 +1,4 @@
-"""Celery's Redis transport, mended: it outlives rubbish in a queue and a broker that dies during a job.
+"""Celery's Redis transport, mended: it outlives rubbish in a queue, and keeps no second book of what is being done.
 
 ``celery_app`` names it as the transport of every connection.
 """
@@ -10,29 +10,17 @@ from typing import Any
 
 import structlog
 from kombu.exceptions import KombuError
-from kombu.transport import redis, virtual
+from kombu.transport import redis
 from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
 BROKER_ERRORS = (KombuError, RedisError, OSError)
 
 
-class QoS(redis.QoS):
-    def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message, and forget it even when the broker cannot be told.
-
-        Else it would count against the prefetch limit for ever, and the worker would never ask for another
-        message: alive, idle, and deaf. The broker delivers the message again; the claim refuses it.
-        """
-        try:
-            super().ack(delivery_tag)
-        except BROKER_ERRORS:
-            virtual.QoS.ack(self, delivery_tag)
-            raise
-
-
 class Channel(redis.Channel):
-    QoS = QoS
+    # What is being worked on is in the database, with a lease. Kept in Redis as well it would cost each message two
+    # round trips, and give a dead worker's job to nobody sooner; what is lost with a worker the reaper sends again.
+    ack_emulation = False
 
     def _brpop_read(self, **options: Any) -> Any:
         """Read one message; one that cannot be understood is dropped, where kombu would end the worker."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,13 +24,14 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from reel_shared import job_statements as statements
 from reel_shared import jobs, retention, webhooks
-from reel_shared.celery_app import send, waiting_messages
+from reel_shared.bell import send, waiting_messages
 from reel_shared.contracts import KINDS, QUEUES
 from reel_shared.db.engine import reading, transaction
 from reel_shared.db.models import IdempotencyRecord, Job, Lock, OutboxMessage, utcnow
 from reel_shared.errors import DatabaseUnavailable, Unavailable
 from reel_shared.ids import new_id
 from reel_shared.jobs import Message
+from reel_shared.sent import note, notes
 from reel_shared.settings import settings
 from reel_shared.telemetry import HELD, LEASES_LOST, OLDEST, WAITING
 
@@ -63,7 +66,7 @@ def ring_submitted(session: Session, ended: SessionTransaction) -> None:
     try:
         for start in range(0, len(messages), BATCH):
             batch = messages[start : start + BATCH]
-            _send(_that_are_there(batch) if partly else batch)
+            _send(_that_are_there(batch) if partly else batch, notes.add)
     except Unavailable as error:
         log.warning("outbox.delayed", jobs=len(messages), reason=str(error))
 
@@ -81,34 +84,16 @@ sa.event.listen(Session, "after_soft_rollback", _note_rollback)
 sa.event.listen(Session, "after_transaction_end", ring_submitted)
 
 
-def _send(messages: Sequence[Message]) -> None:
-    """Send first and mark after: a crash in between sends twice, which a claim makes harmless."""
-    sent: list[Message] = []
-    try:
-        for message in messages:
-            if message.kind not in KINDS:
-                # Submitted by a newer release; its own reaper, or this one after its upgrade, sends it.
-                log.error("outbox.unknown_kind", job=message.job_id, kind=message.kind)
-                continue
-            send(message.kind, message.job_id)
-            sent.append(message)
-    finally:
-        if sent:
-            with transaction() as session:
-                _mark_sent(session, sent)
-
-
-def _mark_sent(session: Session, sent: Sequence[Message]) -> None:
-    now = utcnow()
-    statements.run_many(
-        session, statements.SENT, [{"the_job": message.job_id, "sent_at": now} for message in sent]
-    )
-    # Only the rows that were read: a quick worker may have failed meanwhile, and its retry has a new row.
-    statements.run_many(
-        session,
-        statements.FORGET_THIS_MESSAGE,
-        [{"the_job": message.job_id, "the_moment": message.created_at} for message in sent],
-    )
+def _send(messages: Sequence[Message], noted: Callable[[Sequence[Message]], None]) -> None:
+    """Send first and note after: a crash in between sends twice, which a claim makes harmless."""
+    for kind, some in groupby(messages, key=attrgetter("kind")):
+        same = list(some)
+        if kind not in KINDS:
+            # Submitted by a newer release; its own reaper, or this one after its upgrade, sends it.
+            log.error("outbox.unknown_kind", kind=kind, jobs=[message.job_id for message in same])
+            continue
+        send(kind, [message.job_id for message in same])
+        noted(same)
 
 
 class Reaper:
@@ -239,7 +224,7 @@ class Reaper:
                     .limit(BATCH)
                 ).all()
             if due:
-                _send([Message(*row) for row in due])
+                _send([Message(*row) for row in due], note)
             if len(due) < BATCH:
                 return
             after = (due[-1].created_at, due[-1].job_id)

@@ -31,11 +31,6 @@ class Database(BaseModel):
 
 class Redis(BaseModel):
     url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="the queues' broker")
-    visibility_timeout_seconds: int = Field(
-        default=6 * 3600,
-        description="after this Redis delivers a message again that nobody confirmed; a running job is safe "
-        "from it by its lease",
-    )
 
 
 class S3(BaseModel):

@@ -18,10 +18,12 @@ import redis
 import sqlalchemy as sa
 
 from reel_shared import contracts, jobs, outbox
+from reel_shared.celery_app import celery_app
 from reel_shared.db.engine import reading, transact, transaction
 from reel_shared.db.models import IdempotencyRecord, Job, Lock, OutboxMessage, utcnow
 from reel_shared.errors import DatabaseUnavailable, Unavailable
 from reel_shared.outbox import Reaper
+from reel_shared.sent import notes
 from reel_shared.telemetry import LEASES_LOST, OLDEST, WAITING
 from reel_shared.testing.stack import Reel
 
@@ -39,6 +41,13 @@ def broker(reel_database: Reel, databases: str, redis_url: str) -> Any:
 
 
 def submit(number: int = 1) -> list[str]:
+    """Submit jobs; what was sent of them has been noted."""
+    job_ids = submit_unnoted(number)
+    notes.write()
+    return job_ids
+
+
+def submit_unnoted(number: int = 1) -> list[str]:
     with transaction() as session:
         return [jobs.submit(session, KIND, contracts.MakeVariantsRequest()).id for _ in range(number)]
 
@@ -79,6 +88,39 @@ def test_a_committed_job_is_sent_at_once_and_leaves_the_outbox(broker: Any) -> N
         assert jobs.get(session, job_id).sent_at is not None
 
 
+def test_a_message_is_what_celery_itself_would_have_sent(broker: Any) -> None:
+    (job_id,) = submit()
+    celery_app().send_task(KIND.name, args=(job_id,), queue=QUEUE, task_id=job_id)
+    theirs, ours = (json.loads(message) for message in broker.lrange(QUEUE, 0, -1))
+    assert json.loads(base64.b64decode(ours.pop("body"))) == json.loads(base64.b64decode(theirs.pop("body")))
+    for message in (ours, theirs):
+        del message["properties"]["delivery_tag"], message["properties"]["reply_to"]
+    assert ours.pop("headers") == theirs.pop("headers")
+    assert ours == theirs
+
+
+def test_a_process_that_ends_notes_what_it_has_sent(reel_database: Reel) -> None:
+    script = (
+        "from reel_shared import contracts, jobs, outbox\n"
+        "from reel_shared.db.engine import transact\n"
+        "transact(lambda session: jobs.submit(session, contracts.MAKE_VARIANTS, contracts.MakeVariantsRequest()).id)"
+    )
+    subprocess.run([sys.executable, "-c", script], env=reel_database.env, check=True, timeout=60)
+    assert due() == set()
+
+
+def test_what_a_worker_has_claimed_is_not_noted_again(broker: Any) -> None:
+    (job_id,) = submit_unnoted()
+    lease = transact(lambda session: jobs.claim(session, job_id))
+    assert lease is not None
+    with reading() as session:
+        claimed = jobs.get(session, job_id)
+    assert claimed.sent_at == claimed.started_at
+    notes.write()
+    with reading() as session:
+        assert jobs.get(session, job_id).sent_at == claimed.sent_at
+
+
 def test_a_message_holds_the_jobs_id_and_nothing_else(broker: Any) -> None:
     request = contracts.MakeVariantsRequest(dataset="secret-dataset")
     with transaction() as session:
@@ -105,6 +147,7 @@ def test_a_savepoint_that_rolls_back_takes_only_its_own_job(broker: Any) -> None
             kept.append(jobs.submit(session, KIND, contracts.MakeVariantsRequest()).id)
         assert broker.llen(QUEUE) == 0, "sent before the commit"
     assert broker.llen(QUEUE) == 2
+    notes.write()
     assert due() == set()
 
 
@@ -153,9 +196,9 @@ def test_a_retry_is_not_forgotten_when_the_worker_is_quicker_than_the_senders_no
     """The worker claims and fails between the send and the deletion of the outbox row."""
     really_send = outbox.send
 
-    def send_and_fail(kind: str, job_id: str) -> None:
-        really_send(kind, job_id)
-        lease = transact(lambda session: jobs.claim(session, job_id))
+    def send_and_fail(kind: str, job_ids: list[str]) -> None:
+        really_send(kind, job_ids)
+        lease = transact(lambda session: jobs.claim(session, *job_ids))
         assert lease is not None
         transact(lambda session: jobs.fail(session, lease, Unavailable("away")))
 

@@ -8,10 +8,9 @@ import sys
 from typing import Any
 
 import sqlalchemy as sa
-from celery.signals import after_task_publish
 from sqlalchemy.orm import Session
 
-from reel_shared import contracts, jobs, outbox  # noqa: F401  its listener sends what is submitted here
+from reel_shared import contracts, jobs, outbox, sent  # noqa: F401  outbox's listener sends what is submitted here
 from reel_shared.db.engine import transaction
 
 
@@ -23,7 +22,7 @@ def main(moment: str, number: int) -> None:
     if moment == "committed":
         sa.event.listen(Session, "after_commit", die)
     else:
-        after_task_publish.connect(die)
+        sent.notes.add = die  # type: ignore[method-assign]
     with transaction() as session:
         for _ in range(number):
             jobs.submit(session, contracts.MAKE_VARIANTS, contracts.MakeVariantsRequest())

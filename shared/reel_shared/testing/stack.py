@@ -13,6 +13,7 @@ import pytest
 from reel_shared.db.engine import dispose
 from reel_shared.embedded import Seaweed, Valkey
 from reel_shared.object_storage import Storage
+from reel_shared.sent import notes
 from reel_shared.settings import Settings, settings
 from reel_shared.storage import storage
 
@@ -87,6 +88,7 @@ def env(reel: Reel) -> dict[str, str]:
 
 def forget() -> None:
     """Clear every cached accessor of ours (settings, engine, storage, Celery), so that it reads settings anew."""
+    notes.write()  # while the settings are those of the database that it is about
     dispose()
     for name, module in list(sys.modules.items()):
         if not name.startswith(_OURS) or module is None:
