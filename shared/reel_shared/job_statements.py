@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from reel_shared.db.models import Job, JobEvent, OutboxMessage, QueuePause, WebhookEndpoint
 
@@ -24,6 +25,7 @@ _columns = JOBS.c
 _VISIBLE = {"version": _columns.version + 1}
 _this_job = _columns.id == sa.bindparam("the_job")
 _my_lease = sa.and_(_this_job, _columns.lease_token == sa.bindparam("the_token"))
+NOW = sa.bindparam("now", type_=_columns.lease_until.type)
 _live = _columns.state.in_(("running", "canceling"))
 PAUSED = sa.select(PAUSES.c.queue).where(PAUSES.c.resumed_at.is_(None))
 """The queues that are paused."""
@@ -48,25 +50,35 @@ def run_many(session: Session, statement: sa.Executable, values: Sequence[Mappin
     session.connection().execute(statement, [dict(each) for each in values])
 
 
-def _claim(*more: sa.ColumnElement[bool]) -> sa.Executable:
-    now = sa.bindparam("now", type_=_columns.lease_until.type)
-    free = sa.or_(_columns.lease_until.is_(None), _columns.lease_until < now)
+def claim(*, of_kind: bool, more: Sequence[sa.ColumnElement[Any]] = ()) -> ReturningUpdate[Any]:
+    """Return the statement that takes ``the_job`` at ``now`` for ``the_token``, ``the_end`` and ``the_worker``.
+
+    It returns the other fields of a ``jobs.Lease``, and ``more``.
+
+    Args:
+        of_kind: only a job of ``the_kind`` is taken.
+    """
+    free = sa.or_(_columns.lease_until.is_(None), _columns.lease_until < NOW)
     return (
         JOBS.update()
         .where(
             _this_job,
             sa.or_(_columns.state == "queued", sa.and_(_columns.state == "running", free)),
-            sa.or_(_columns.not_before.is_(None), _columns.not_before <= now),
+            sa.or_(_columns.not_before.is_(None), _columns.not_before <= NOW),
             _columns.attempt < _columns.max_attempts,
             MAY_START,
-            *more,
+            *([_columns.kind == sa.bindparam("the_kind")] if of_kind else []),
         )
         .values(
             **_VISIBLE,
             state="running",
             attempt=_columns.attempt + 1,
-            started_at=sa.func.coalesce(_columns.started_at, now),
+            started_at=sa.func.coalesce(_columns.started_at, NOW),
             not_before=None,
+            sent_at=sa.func.coalesce(_columns.sent_at, NOW),
+            lease_token=sa.bindparam("the_token"),
+            lease_until=sa.bindparam("the_end", type_=_columns.lease_until.type),
+            worker=sa.bindparam("the_worker"),
         )
         .returning(
             _columns.kind,
@@ -75,17 +87,23 @@ def _claim(*more: sa.ColumnElement[bool]) -> sa.Executable:
             _columns.request,
             _columns.request_id,
             _columns.traceparent,
+            *more,
         )
     )
 
 
-CLAIM = _claim()
-"""Of ``the_job`` at ``now``; sets the lease's columns. Returns the other fields of a ``jobs.Lease``."""
-CLAIM_OF_KIND = _claim(_columns.kind == sa.bindparam("the_kind"))
+CLAIM, CLAIM_OF_KIND = claim(of_kind=False), claim(of_kind=True)
 
 _ENDPOINTS = cast(sa.Table, WebhookEndpoint.__table__)
-# Asked by the statement that ends a job, so that it costs nothing where nobody has a webhook.
+# Asked by the statements that end a job, so that they cost nothing where nobody has a webhook and a job no parts.
 _HEARD = sa.exists().where(_ENDPOINTS.c.disabled_at.is_(None)).label("heard")
+_parts = JOBS.alias("parts")
+UNFINISHED_PARTS = sa.select(_parts.c.id).where(
+    _parts.c.parent_id == sa.bindparam("the_job"),
+    _parts.c.part.is_not(None),
+    _parts.c.state.not_in(("succeeded", "failed", "canceled")),
+)
+_PARTED = UNFINISHED_PARTS.exists().label("parted")
 
 FENCED = JOBS.update().where(_my_lease, _live).returning(_columns.state)
 """Of ``the_job`` while ``the_token`` holds it."""
@@ -94,23 +112,29 @@ FENCED_VISIBLE = FENCED.values(**_VISIBLE)
 SUCCEED = (
     JOBS.update()
     .where(_my_lease, _columns.state == "running")
-    .values(**_VISIBLE)
-    .returning(_columns.owner, _columns.metadata, _HEARD)
+    .values(
+        **_VISIBLE,
+        state="succeeded",
+        result=sa.bindparam("the_result", type_=_columns.result.type),
+        finished_at=NOW,
+        lease_token=None,
+        lease_until=None,
+    )
+    .returning(_columns.owner, _columns.metadata, _HEARD, _PARTED)
 )
-"""Of ``the_job`` while ``the_token`` holds it and nobody wished it canceled. Returns owner, metadata, heard."""
+"""Of ``the_job`` while ``the_token`` holds it and nobody wished it canceled, with ``the_result`` at ``now``.
+
+Returns owner, metadata, heard, parted.
+"""
 CHANGE = JOBS.update().where(_this_job).values(**_VISIBLE)
 """Of ``the_job``, whoever holds it."""
-END = CHANGE.returning(_HEARD)
-"""The same, with its last state. Returns whether there is an endpoint of a webhook."""
+END = CHANGE.returning(_HEARD, _PARTED)
+"""The same, with its last state. Returns whether there is an endpoint of a webhook, and a part that has not ended."""
 
 FORGET_MESSAGE = OUTBOX.delete().where(OUTBOX.c.job_id == sa.bindparam("the_job"))
 FORGET_THIS_MESSAGE = FORGET_MESSAGE.where(OUTBOX.c.created_at == sa.bindparam("the_moment"))
 """Of ``the_job`` and ``the_moment`` alone: one that was written meanwhile stays."""
 SENT = JOBS.update().where(_this_job)
+ADD = JOBS.insert()
 TELL = EVENTS.insert()
 MESSAGE = OUTBOX.insert()
-UNFINISHED_PARTS = sa.select(_columns.id).where(
-    _columns.parent_id == sa.bindparam("the_job"),
-    _columns.part.is_not(None),
-    _columns.state.not_in(("succeeded", "failed", "canceled")),
-)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from reel_shared import contracts, webhooks
+from reel_shared import contracts, job_writes, webhooks
 from reel_shared import job_statements as statements
 from reel_shared.contracts.base import stored
 from reel_shared.db.models import Job, OutboxMessage, utcnow
@@ -96,12 +96,10 @@ def submit(
         part: its number within the parent, which waits for it and takes it along when it ends; see ``fan_out``.
         total: how far its progress will count.
     """
-    job = Job(
+    job = job_writes.new_job(
         id=new_id("job"),
         kind=kind.name,
         queue=kind.queue,
-        state=State.QUEUED,
-        attempt=0,
         max_attempts=kind.max_attempts,
         request=request.model_dump(mode="json"),
         owner=owner,
@@ -109,14 +107,11 @@ def submit(
         parent_id=parent_id,
         part=part,
         progress_total=total,
+        created_at=utcnow(),
     )
     with submitting(kind.name, kind.queue, job.id) as (job.request_id, job.traceparent):
-        session.add(job)
-        session.flush()
-    moment = utcnow()
-    run(session, statements.MESSAGE, {"job_id": job.id, "kind": kind.name, "created_at": moment})
-    session.info.setdefault(SUBMITTED, []).append(Message(job.id, moment, kind.name))
-    _event(session, job.id, State.QUEUED)
+        job_writes.add(session, job)
+    session.info.setdefault(SUBMITTED, []).append(Message(job.id, job.created_at, kind.name))
     return job
 
 
@@ -137,17 +132,13 @@ def claim(session: Session, job_id: str, *, kind: str | None = None) -> Lease | 
     values = {
         "the_job": job_id,
         "now": now,
-        "lease_token": token,
-        "lease_until": _lease_end(now),
-        "worker": f"{socket.gethostname()}:{os.getpid()}",
+        "the_token": token,
+        "the_end": _lease_end(now),
+        "the_worker": f"{socket.gethostname()}:{os.getpid()}",
+        **({"the_kind": kind} if kind else {}),
     }
-    statement = statements.CLAIM_OF_KIND if kind else statements.CLAIM
-    row = run(session, statement, values | ({"the_kind": kind} if kind else {})).one_or_none()
-    if row is None:
-        return None
-    run(session, statements.FORGET_MESSAGE, {"the_job": job_id})
-    _event(session, job_id, State.RUNNING, attempt=row.attempt)
-    return Lease(job_id, token, **row._asdict())
+    row = job_writes.claim(session, values)
+    return Lease(job_id, token, **row._asdict()) if row is not None else None
 
 
 def heartbeat(session: Session, lease: Lease) -> State:
@@ -191,11 +182,11 @@ def succeed(session: Session, lease: Lease, outcome: Outcome) -> State:
             return end_canceled(session, lease)
         outcome.write(session)  # may still correct the result: another job may have stored the same picture
     result = outcome.result.model_dump(mode="json")
-    fence = {"the_job": lease.job_id, "the_token": lease.token}
-    job = run(session, statements.SUCCEED, fence | _ended(State.SUCCEEDED, result=result)).one_or_none()
+    values = {"the_job": lease.job_id, "the_token": lease.token, "the_result": result, "now": utcnow()}
+    job = job_writes.succeed(session, values)
     if job is None:
         return end_canceled(session, lease)
-    _tell_end(session, lease.job_id, State.SUCCEEDED, heard=job.heard)
+    _pass_on_end(session, lease.job_id, State.SUCCEEDED, job)
     for kind, request in follow_ups(lease.job_id, lease.kind, lease.request, result):
         submit(session, kind, request, owner=job.owner, labels=job.metadata, parent_id=lease.job_id)
     return State.SUCCEEDED
@@ -353,23 +344,25 @@ def _compare_and_set(session: Session, job_id: str, condition: Any, **values: An
 
 
 def _end(session: Session, job_id: str, state: State, *, error: dict[str, Any] | None = None) -> None:
-    heard = run(session, statements.END, {"the_job": job_id} | _ended(state, error=error)).scalar_one()
+    values = {
+        "state": state,
+        "error": error,
+        "finished_at": utcnow(),
+        "lease_token": None,
+        "lease_until": None,
+    }
+    ended = run(session, statements.END, {"the_job": job_id, **values}).one()
     run(session, statements.FORGET_MESSAGE, {"the_job": job_id})
-    _tell_end(session, job_id, state, heard=heard, error=error)
-
-
-def _ended(state: State, **values: Any) -> dict[str, Any]:
-    return {"state": state, "finished_at": utcnow(), "lease_token": None, "lease_until": None, **values}
-
-
-def _tell_end(
-    session: Session, job_id: str, state: State, *, heard: bool, error: dict[str, Any] | None = None
-) -> None:
-    """Note the end, and let it be told to webhooks where there are any (``heard``)."""
     _event(session, job_id, state, terminal=True, error=error)
-    if heard:
+    _pass_on_end(session, job_id, state, ended)
+
+
+def _pass_on_end(session: Session, job_id: str, state: State, ended: sa.Row[Any]) -> None:
+    """Tell webhooks where there are any (``ended.heard``), and what is left of the job's parts (``parted``)."""
+    if ended.heard:
         webhooks.note_end(session, job_id, state)
-    cancel_parts(session, job_id)
+    if ended.parted:
+        cancel_parts(session, job_id)
 
 
 def cancel_parts(session: Session, job_id: str) -> None:

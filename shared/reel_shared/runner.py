@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import threading
 import time
 from collections.abc import Callable
 from contextvars import copy_context
@@ -61,7 +62,8 @@ class Context:
     ) -> None:
         self.lease = lease
         self._on_report = on_report
-        self._scratch = Scratch(lease.job_id)
+        self._scratch: Scratch | None = None
+        self._making = threading.Lock()
         self._limit = time_limit
         self._started = time.monotonic()
         self._reported = 0.0
@@ -74,11 +76,15 @@ class Context:
 
     @property
     def scratch(self) -> Path:
-        """A folder for this job alone, gone when it ends."""
+        """A folder for this job alone, made when it is first asked for and gone when the job ends."""
+        with self._making:
+            if self._scratch is None:
+                self._scratch = _new_scratch(self.job_id)
         return self._scratch.path
 
     def close(self) -> None:
-        self._scratch.remove()
+        if self._scratch is not None:
+            self._scratch.remove()
 
     def check(self) -> None:
         """Raise when the job should stop. Call it between batches.
@@ -184,7 +190,7 @@ def run_job(
         seconds_left: bounds the kind's time limit, for a part that is run within its parent.
         on_report: called whenever the job's progress was written; what it raises ends the job like its own error.
     """
-    lease = transact(lambda session: jobs.claim(session, job_id, kind=kind.name))
+    lease = transact(lambda session: jobs.claim(session, job_id, kind=kind.name), alone=True)
     if lease is None:
         log.info("job.not_claimed", job=job_id)
         return None
@@ -193,15 +199,11 @@ def run_job(
         structlog.contextvars.bound_contextvars(job=job_id, kind=kind.name, attempt=lease.attempt),
     ):
         log.info("job.started")
-        try:
-            limit = settings().jobs.time_limit_seconds or kind.time_limit
-            limit = limit if seconds_left is None else min(limit, seconds_left)
-            context = Context(lease, time_limit=limit, on_report=on_report)
-        except Exception as error:
-            state, seconds = _end_badly(lease, _no_room(error)), 0.0
-        else:
-            state = _beating(kind, function, context)
-            seconds = context.running_seconds
+        limit = settings().jobs.time_limit_seconds or kind.time_limit
+        limit = limit if seconds_left is None else min(limit, seconds_left)
+        context = Context(lease, time_limit=limit, on_report=on_report)
+        state = _beating(kind, function, context)
+        seconds = context.running_seconds
         JOB_SECONDS.labels(kind=kind.name).observe(seconds)
         JOBS.labels(kind=kind.name, state=state or "lost").inc()
         log.info("job.ended", state=state or "lost", seconds=round(seconds, 2))
@@ -209,14 +211,17 @@ def run_job(
     return state
 
 
-def _no_room(error: Exception) -> Exception:
-    """Say what a person can do when the job's folder could not be made."""
-    if not isinstance(error, OSError) or error.errno in DISK_FULL:
-        return error
-    log.error("job.no_scratch", reason=str(error))
-    return Unavailable(
-        "The worker cannot write to its data folder; check that it exists and who may write there."
-    )
+def _new_scratch(job_id: str) -> Scratch:
+    """Make a job's folder, or say what a person can do when that is not possible."""
+    try:
+        return Scratch(job_id)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
+        log.error("job.no_scratch", reason=str(error))
+        raise Unavailable(
+            "The worker cannot write to its data folder; check that it exists and who may write there."
+        ) from error
 
 
 def _beating(kind: Kind, function: JobFunction[Any], context: Context) -> State | None:

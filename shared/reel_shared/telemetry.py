@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
+from functools import partial
+from typing import TextIO
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -29,6 +32,32 @@ HELD = Gauge("reel_jobs_held", "Jobs that wait for their queue to be resumed, se
 DELIVERIES = Counter("reel_webhook_deliveries", "Tries to tell a webhook", ["outcome"])
 REQUEST_SECONDS = Histogram("reel_request_seconds", "HTTP requests", ["method", "route", "status"])
 
+# The two of Celery that say of each task what ``job.started`` and ``job.ended`` say of its job are among them.
+_NOISY = (
+    "httpx",
+    "httpcore",
+    "urllib3",
+    "celery.bootsteps",
+    "celery.worker.strategy",
+    "celery.app.trace",
+    "kombu",
+    "amqp",
+)
+
+
+class _Lines:
+    """A logger that writes whole lines; a stream that takes none costs the line, never what the line is about."""
+
+    def __init__(self, file: TextIO, *_name: str) -> None:
+        self._file = file
+
+    def _write(self, line: str) -> None:
+        with suppress(OSError, ValueError):
+            self._file.write(line + "\n")
+            self._file.flush()
+
+    debug = info = warning = error = critical = _write
+
 
 def configure_logging() -> None:
     """Send structlog and the standard library's logs to stderr in one format."""
@@ -39,10 +68,12 @@ def configure_logging() -> None:
     ]
     json = settings().log_json or not sys.stderr.isatty()
     renderer: Processor = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
+    # Ours are written as they come: by way of the standard library's logging a line costs several times as much, and
+    # every request and every job has one or two.
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        logger_factory=partial(_Lines, sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(settings().log_level),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -59,5 +90,5 @@ def configure_logging() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings().log_level)
-    for noisy in ("httpx", "httpcore", "urllib3", "celery.bootsteps", "kombu", "amqp"):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from reel_shared.db import sqlite_writes
-from reel_shared.db.engine import is_away, transact, transaction
+from reel_shared.db.engine import engine, is_away, transact, transaction
 from reel_shared.embedded.postgres import Postgres
 from reel_shared.errors import DatabaseUnavailable, ReelError
 from reel_shared.settings import settings
@@ -84,6 +84,35 @@ def test_a_session_that_the_server_ends_is_begun_again(postgres_url: str, reel_d
 
     assert transact(once_ended) == 1
     assert len(attempts) == 2
+
+
+def test_only_a_connection_that_lay_idle_is_asked_whether_it_is_there(
+    postgres_url: str, reel_database: Reel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reel_database.configure(database__url=postgres_url)
+    asked: list[None] = []
+    really_ask = type(engine().dialect).do_ping
+
+    def ask(self: object, connection: object) -> bool:
+        asked.append(None)
+        return bool(really_ask(self, connection))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(engine().dialect), "do_ping", ask)
+    for _ in range(3):
+        execute("SELECT 1")
+    assert asked == []
+    with engine().connect() as other:
+        execute("SELECT 1")  # two connections are in the pool from here on
+        other.execute(
+            sa.text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                " AND datname = current_database()"
+            )
+        )
+    time.sleep(0.3)
+    execute("SELECT 1")
+    execute("SELECT 1")
+    assert len(asked) >= 1
 
 
 def test_a_deadlock_is_tried_again_until_both_have_written(postgres_url: str, reel_database: Reel) -> None:

@@ -238,11 +238,14 @@ def no_room(kernel: Reel) -> None:
 
 
 def test_a_worker_that_cannot_make_the_jobs_folder_says_so_in_the_job(no_room: None) -> None:
+    def function(context: Context, _request: Any) -> Outcome:
+        pytest.fail(f"{context.scratch} was made")
+
     job_id = submit()
     states = []
     for _ in range(3):
         change(job_id, not_before=None)
-        states.append(run(until_stopped, job_id)[0])
+        states.append(run(function, job_id)[0])
         assert job(job_id).lease_token is None, "nobody works on it"
     assert states == [State.RUNNING, State.RUNNING, State.FAILED]
     error = job(job_id).error
@@ -252,7 +255,9 @@ def test_a_worker_that_cannot_make_the_jobs_folder_says_so_in_the_job(no_room: N
 
 @pytest.mark.parametrize("where", ["folder", "work"])
 def test_a_full_disk_is_named_and_the_job_waits_for_space(kernel: Reel, where: str) -> None:
-    def full(*_: Any) -> Any:
+    def full(context: Any, *_: Any) -> Any:
+        if where == "folder" and isinstance(context, Context):
+            return context.scratch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     if where == "folder":
