@@ -38,8 +38,9 @@ from reel_shared.contracts import (
 from reel_shared.db.engine import reading, transaction
 from reel_shared.db.models import Job, OutboxMessage, utcnow
 from reel_shared.errors import NotFound, StorageUnavailable
+from reel_shared.sent import notes
 from reel_shared.testing.stack import Reel
-from reel_shared.web import events
+from reel_shared.web import events, waiting
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.app import create_app
 from reel_shared.web.auth import Principal, require
@@ -93,6 +94,7 @@ def test_the_message_reaches_the_broker(reel: Reel, api: Any, redis_url: str) ->
     job = submit(api.client("submit"))
     with redis.Redis.from_url(redis_url) as broker:
         assert job["id"].encode() in broker.lrange("augment", 0, -1)[0]
+    notes.write()
     with reading() as session:
         assert session.scalars(sa.select(OutboxMessage)).all() == []
 
@@ -158,6 +160,9 @@ def test_jobs_of_others_do_not_exist_without_read(databases: str, api: Any) -> N
     for path in ("", "/events"):
         assert mine.get(f"/v1/jobs/{demo['id']}{path}").status_code == 404
         assert visitor.get(f"/v1/jobs/{own['id']}{path}").status_code == 404
+    known = {"If-None-Match": '"1", *'}
+    assert mine.get(f"/v1/jobs/{demo['id']}", headers=known).status_code == 404
+    assert visitor.get(f"/v1/jobs/{demo['id']}", headers=known).status_code == 304
     for path in ("/cancel", "/replay"):
         assert visitor.post(f"/v1/jobs/{own['id']}{path}").status_code == 404
     assert visitor.get(f"/v1/jobs/{demo['id']}").status_code == 200
@@ -232,6 +237,35 @@ def test_many_held_answers_leave_room_for_others(api: Any) -> None:
         assert client.get("/v1/limits").status_code == 200
         assert time.monotonic() - started < 1.5  # they are held for two more seconds
         assert [answer.result().status_code for answer in held] == [202] * 60
+
+
+def test_one_look_serves_all_who_wait(api: Any, worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[set[str]] = []
+    really_look = waiting._ended
+
+    def counted(job_ids: set[str]) -> set[str]:
+        looks.append(set(job_ids))
+        return really_look(job_ids)
+
+    monkeypatch.setattr(waiting, "_ended", counted)
+    client = api.client("submit")
+    held = [submit(client) for _ in range(5)]
+    ids = {job["id"] for job in held}
+    leases = [worker.claim(job["id"]) for job in held]
+    with ThreadPoolExecutor(5) as pool:
+        answers = pool.map(lambda job: client.get(job["urls"]["self"], headers={"Prefer": "wait=20"}), held)
+        deadline = time.monotonic() + 10
+        while ids not in looks and time.monotonic() < deadline:
+            time.sleep(0.01)
+        began, started = len(looks), time.monotonic()
+        for lease in leases:
+            worker.succeed(lease)
+        assert {answer.json()["state"] for answer in answers} == {"succeeded"}
+    assert len(looks) - began <= 5 + (time.monotonic() - started) / 0.015, "one look a pause, for all"
+    time.sleep(0.3)
+    after = len(looks)
+    time.sleep(0.3)
+    assert len(looks) == after, "nobody waits, nobody looks"
 
 
 SERVER = """

@@ -19,7 +19,14 @@ from reel_shared.errors import Conflict, NotFound, Unprocessable
 from reel_shared.quotas import KeyLimits, effective
 from reel_shared.security import KeyAction, Principal, Scope, create_key, limit_key, revoke_key
 from reel_shared.settings import settings
-from reel_shared.web.accepted import MAX_WAIT_SECONDS, HeldResponse, accepted, job_response, preferred_wait
+from reel_shared.web.accepted import (
+    MAX_WAIT_SECONDS,
+    HeldResponse,
+    accepted,
+    job_response,
+    preferred_wait,
+    unchanged_response,
+)
 from reel_shared.web.auth import Admin, Owner, Visitor, require
 from reel_shared.web.envelope import envelope, timestamp, with_urls
 from reel_shared.web.events import event_response
@@ -76,7 +83,9 @@ def list_jobs(
 )
 def get_job(job_id: JobId, principal: Owner, request: Request) -> Response:
     """One job. `Prefer: wait=N` holds the answer until it has ended, `Retry-After` says when to ask again."""
-    with reading() as session:
+    with reading(alone=True) as session:
+        if (unchanged := unchanged_response(session, principal, job_id, request)) is not None:
+            return unchanged
         job = _visible(session, principal, job_id)
         seconds = preferred_wait(request)
         if seconds and job.state not in jobs.TERMINAL:

@@ -21,16 +21,13 @@ from reel_shared import jobs
 from reel_shared.contracts import Kind, Model
 from reel_shared.db.engine import reading, transaction
 from reel_shared.db.models import Job
-from reel_shared.errors import DatabaseUnavailable
 from reel_shared.security import Principal
-from reel_shared.web.envelope import envelope, etag, polling_headers
-from reel_shared.web.etags import conditional
+from reel_shared.web.envelope import envelope, etag, polling_headers, standing
+from reel_shared.web.etags import conditional, matches, not_modified
 from reel_shared.web.idempotency import once
-from reel_shared.web.stopping import is_stopping
+from reel_shared.web.waiting import ended_within
 
 MAX_WAIT_SECONDS = 30.0
-_LOOKS = (0.05, 0.1, 0.1, 0.2, 0.2, 0.3, 0.5)
-"""Seconds between looks at a job that is waited for; the last one goes on."""
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})")
 
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
@@ -91,6 +88,23 @@ def job_response(job: Job, request: Request, *, headers: Mapping[str, str] | Non
     return conditional(request, lambda: envelope(job), etag(job), headers=found)
 
 
+def unchanged_response(
+    session: Session, principal: Principal, job_id: str, request: Request
+) -> Response | None:
+    """Answer 304 to who polls a job that they may see and that stands as they know it; None: it is to be read.
+
+    Most answers to those who poll are this one, so it is made from few columns.
+    """
+    if "if-none-match" not in request.headers:
+        return None
+    job = standing(session, job_id)
+    if job is None or not principal.sees(job.owner) or not matches(request, etag(job)):
+        return None
+    if preferred_wait(request) and job.state not in jobs.TERMINAL:
+        return None
+    return not_modified(etag(job), headers=polling_headers(job))
+
+
 def preferred_wait(request: Request) -> float:
     """Return the seconds of ``Prefer: wait=N``, at most ``MAX_WAIT_SECONDS``; 0 when it is not asked for."""
     found = _WAIT.search(request.headers.get("prefer", ""))
@@ -122,7 +136,7 @@ class HeldResponse(Response):
 
             async def wait() -> None:
                 nonlocal ended
-                ended = await self._ended()
+                ended = await ended_within(self.job_id, self.seconds)
                 group.cancel_scope.cancel()
 
             group.start_soon(wait)
@@ -135,32 +149,10 @@ class HeldResponse(Response):
             response = self.otherwise
         await response(scope, receive, send)
 
-    async def _ended(self) -> bool:
-        deadline = anyio.current_time() + self.seconds
-        looks = iter(_LOOKS)
-        pause = next(looks)
-        while not is_stopping():
-            if await run_in_threadpool(_has_ended, self.job_id):
-                return True
-            left = deadline - anyio.current_time()
-            if left <= 0:
-                return False
-            await anyio.sleep(min(pause, left))
-            pause = next(looks, pause)
-        return False
-
 
 def _as_it_stands(job_id: str, request: Request, headers: Mapping[str, str]) -> Response:
     with reading() as session:
         return job_response(jobs.get(session, job_id), request, headers=headers)
-
-
-def _has_ended(job_id: str) -> bool:
-    try:
-        with reading() as session:
-            return jobs.get(session, job_id).state in jobs.TERMINAL
-    except DatabaseUnavailable:
-        return False  # the caller waits anyway; the database may be back before the time is over
 
 
 async def _disconnected(receive: Receive) -> None:

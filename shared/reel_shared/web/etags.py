@@ -19,7 +19,15 @@ def conditional(
     request: Request, make: Callable[[], object], etag: str, *, headers: dict[str, str] | None = None
 ) -> Response:
     """Answer 200 with what ``make`` returns as JSON, or 304 and make nothing. ``etag`` comes quoted: ``W/"7"``."""
-    found = {"ETag": etag, "Vary": "Authorization", **(headers or {})}
     if matches(request, etag):
-        return Response(status_code=304, headers=found)
-    return JSONResponse(make(), headers=found)
+        return not_modified(etag, headers=headers)
+    return JSONResponse(make(), headers=_headers(etag, headers))
+
+
+def not_modified(etag: str, *, headers: dict[str, str] | None = None) -> Response:
+    """Answer 304."""
+    return Response(status_code=304, headers=_headers(etag, headers))
+
+
+def _headers(etag: str, more: dict[str, str] | None) -> dict[str, str]:
+    return {"ETag": etag, "Vary": "Authorization", **(more or {})}

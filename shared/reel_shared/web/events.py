@@ -22,6 +22,7 @@ from reel_shared.db.models import JobEvent
 from reel_shared.errors import DatabaseUnavailable
 from reel_shared.web.envelope import envelope, progress, timestamp
 from reel_shared.web.stopping import is_stopping
+from reel_shared.web.waiting import ended_within
 
 LOOK_SECONDS = 0.5
 FIRST_LOOKS = (0.05, 0.1, 0.1, 0.2, 0.2, 0.3)
@@ -50,7 +51,8 @@ def event_response(job_id: str, request: Request) -> EventSourceResponse:
 
 async def _stream(job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
     yield ServerSentEvent(comment="job events", retry=RETRY_MILLISECONDS)
-    deadline = anyio.current_time() + LIFETIME_SECONDS
+    began = anyio.current_time()
+    deadline = began + LIFETIME_SECONDS
     shown: dict[str, Any] = {"done": 0}
     pauses = iter(FIRST_LOOKS)
     due = anyio.current_time()
@@ -63,13 +65,14 @@ async def _stream(job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
         after = look.last_id
         for event in look.events:
             yield event
-        if look.progress != shown and look.progress["done"] and anyio.current_time() >= due:
+        is_due = anyio.current_time() >= due or look.ended is not None
+        if look.progress != shown and look.progress["done"] and is_due:
             shown, due = look.progress, anyio.current_time() + LOOK_SECONDS
             yield _event("progress", shown)
         if look.ended is not None:
             yield _event("end", look.ended)
             return
-        await anyio.sleep(next(pauses, LOOK_SECONDS))
+        await ended_within(job_id, next(pauses, LOOK_SECONDS), since=began)
 
 
 def _look(job_id: str, after: int) -> _Look:
