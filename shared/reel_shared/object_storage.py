@@ -48,10 +48,11 @@ class Storage:
 
     def put_bytes(self, prefix: str, data: bytes, media_type: str, suffix: str = "") -> StoredFile:
         """Store ``data`` as ``{prefix}/{sha[:2]}/{sha}{suffix}``; nothing is sent when it stands already."""
-        sha = hashlib.sha256(data).hexdigest()
-        key = content_key(prefix, sha, suffix)
-        stored = StoredFile(key=key, media_type=media_type, size=len(data), sha256=sha)
-        return self._put_once(stored, data)
+        return self.put_named(named(prefix, data, media_type, suffix), data)
+
+    def put_named(self, file: StoredFile, data: bytes) -> StoredFile:
+        """Store ``data`` under the name that ``named`` gave it; nothing is sent when it stands already."""
+        return self._put_once(file, data)
 
     def put_file(self, prefix: str, path: Path, media_type: str, suffix: str = "") -> StoredFile:
         """Store a file under the name of its content, in parts; it is read twice, never held whole."""
@@ -229,6 +230,13 @@ class Storage:
         except FAULTS as error:
             raise meaning(error, what, self._s3.endpoint) from error
         raise AssertionError("a retry loop ends by returning or raising")
+
+
+def named(prefix: str, data: bytes, media_type: str, suffix: str = "") -> StoredFile:
+    """Return how ``put_bytes`` would store ``data``; nothing is stored."""
+    sha = hashlib.sha256(data).hexdigest()
+    key = content_key(prefix, sha, suffix)
+    return StoredFile(key=key, media_type=media_type, size=len(data), sha256=sha)
 
 
 def content_key(prefix: str, sha256: str, suffix: str = "") -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from types import MappingProxyType
 
 from reel_explainer import explain
@@ -25,6 +26,7 @@ from reel_shared.contracts import (
     StoredFile,
 )
 from reel_shared.contracts.explanations import Method
+from reel_shared.object_storage import named
 from reel_shared.storage import storage
 
 LISTED = 20
@@ -34,14 +36,32 @@ VISITORS = f"{PREFIX}/visitors"
 """What was drawn of pictures of people without a key; `reel_shared.retention` deletes it after a while."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """Where the files of one result go."""
+HANDS = 4
+"""Threads that wait for storage."""
 
-    prefix: str
+
+@cache
+def _hands() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(HANDS, thread_name_prefix="shelf")
+
+
+class Shelf:
+    """Where the files of one result go: all on their way at once, while the next is drawn."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._sending: list[Future[StoredFile]] = []
 
     def put(self, data: bytes, media_type: str, suffix: str) -> StoredFile:
-        return storage().put_bytes(self.prefix, data, media_type, suffix)
+        """Begin to store a file; it is there when ``wait`` returns."""
+        file = named(self._prefix, data, media_type, suffix)
+        self._sending.append(_hands().submit(storage().put_named, file, data))
+        return file
+
+    def wait(self) -> None:
+        """Return when everything is stored. Raises what storage raises."""
+        for sending in self._sending:
+            sending.result()
 
     def png(self, data: bytes) -> StoredFile:
         return self.put(data, "image/png", ".png")
@@ -64,7 +84,11 @@ def stored(
 ) -> ExplainPictureResult:
     """Store one picture's files and return the result that names them."""
     shelf = Shelf(prefix)
-    return ExplainPictureResult(
+    # first what is drawn already: it is on its way while the rest is drawn
+    explanations = [
+        _explanation(one, options, judged.get(one.label, {}), shelf) for one in found.explanations
+    ]
+    result = ExplainPictureResult(
         model=model,
         engine=fast.name if fast else "torch f32",
         max_abs_diff=fast.max_abs_diff if fast else None,
@@ -72,18 +96,18 @@ def stored(
             LabelProbability(label=label, probability=chance) for label, chance in found.predictions[:LISTED]
         ],
         picture=shelf.png(png(found.square)),
-        explanations=[
-            _explanation(one, options, judged.get(one.label, {}), shelf) for one in found.explanations
-        ],
+        explanations=explanations,
         difference=_difference(found.difference, shelf) if found.difference else None,
         features=[_sheet(sheet, shelf) for sheet in found.features],
         panel=shelf.png(found.panel) if found.panel else None,
         animation=shelf.put(found.animation, "image/gif", ".gif") if found.animation else None,
     )
+    shelf.wait()
+    return result
 
 
 def store_png(data: bytes) -> StoredFile:
-    return Shelf(PREFIX).png(data)
+    return storage().put_bytes(PREFIX, data, "image/png", ".png")
 
 
 def _explanation(
