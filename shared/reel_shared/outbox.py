@@ -123,6 +123,7 @@ class Reaper:
         self._resign()
 
     def step(self) -> None:
+        notes.write()  # what this process has just sent is not to be sent again
         if time.monotonic() >= self.lenient_until:
             self._expire()
         self._find_lost()
