@@ -15,6 +15,7 @@ from reel_shared.db.models import Job, QueuePause, utcnow
 from reel_shared.errors import NotFound, Unavailable
 from reel_shared.jobs import State
 from reel_shared.outbox import Reaper
+from reel_shared.sent import notes
 from reel_shared.testing.stack import Reel
 
 QUEUE = "augment"
@@ -32,7 +33,9 @@ def broker(reel_database: Reel, databases: str, redis_url: str) -> Any:
 def submit(number: int = 1, **more: Any) -> list[str]:
     with transaction() as session:
         request = contracts.MakeVariantsRequest()
-        return [jobs.submit(session, contracts.MAKE_VARIANTS, request, **more).id for _ in range(number)]
+        made = [jobs.submit(session, contracts.MAKE_VARIANTS, request, **more).id for _ in range(number)]
+    notes.write()
+    return made
 
 
 def pause(queue: str = QUEUE, **more: Any) -> QueuePause:
