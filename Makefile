@@ -44,6 +44,7 @@ chaos: export REEL_CHAOS_SEEDS ?= 1 2 3
 chaos: export REEL_CHAOS_JOBS ?= 400
 chaos: export REEL_CHAOS_KILLS ?= 40
 chaos: export REEL_CHAOS_FAULTS ?= 60
+chaos: export REEL_CHAOS_STEPS ?= 20
 chaos: dev-ready ## what is promised while everything is killed, longer than in the tests: docs/reliability.md
 	$(BIN)/pytest -n 0 -rP tests/chaos
 

@@ -5,7 +5,15 @@ Raised anywhere; turned into problem details by the web app factory and into ``j
 
 from __future__ import annotations
 
+import errno
 from typing import Any, ClassVar
+
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether a file could not be written because there is no room for it."""
+    return isinstance(error, OSError) and error.errno in _DISK_FULL
 
 
 class ReelError(Exception):

@@ -131,6 +131,12 @@ CHANGE = JOBS.update().where(_this_job).values(**_VISIBLE)
 END = CHANGE.returning(_HEARD, _PARTED)
 """The same, with its last state. Returns whether there is an endpoint of a webhook, and a part that has not ended."""
 
+_too_far = sa.bindparam("too_far", type_=_columns.lease_until.type)
+SHORTEN = JOBS.update().where(_live, _columns.lease_until > _too_far)
+"""Leases that end after ``too_far``, which no living worker has written by the clock as it is now."""
+RETRY_NOW = JOBS.update().where(_columns.state == "running", _columns.not_before > _too_far)
+SEND_NOW = OUTBOX.update().where(OUTBOX.c.not_before > _too_far)
+
 FORGET_MESSAGE = OUTBOX.delete().where(OUTBOX.c.job_id == sa.bindparam("the_job"))
 FORGET_THIS_MESSAGE = FORGET_MESSAGE.where(OUTBOX.c.created_at == sa.bindparam("the_moment"))
 """Of ``the_job`` and ``the_moment`` alone: one that was written meanwhile stays."""

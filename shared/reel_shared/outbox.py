@@ -26,6 +26,7 @@ from reel_shared import job_statements as statements
 from reel_shared import jobs, retention, webhooks
 from reel_shared.bell import send, waiting_messages
 from reel_shared.contracts import KINDS, QUEUES
+from reel_shared.db import clock
 from reel_shared.db.engine import reading, transaction
 from reel_shared.db.models import IdempotencyRecord, Job, Lock, OutboxMessage, utcnow
 from reel_shared.errors import DatabaseUnavailable, Unavailable
@@ -124,7 +125,9 @@ class Reaper:
 
     def step(self) -> None:
         notes.write()  # what this process has just sent is not to be sent again
-        if time.monotonic() >= self.lenient_until:
+        self._bring_back()
+        # A clock that was set is not time that has passed: whoever lives soon writes a lease by the new time.
+        if time.monotonic() >= self.lenient_until and not clock.stepped_within(settings().jobs.lease_seconds):
             self._expire()
         self._find_lost()
         self._send_due()
@@ -133,13 +136,16 @@ class Reaper:
 
     def _lead(self) -> bool:
         """Take or extend the leader's lock; False while another reaper holds it."""
-        now = utcnow()
-        until = now + timedelta(seconds=3 * settings().jobs.reaper_seconds + 5)
+        span = timedelta(seconds=3 * settings().jobs.reaper_seconds + 5)
         try:
             with transaction() as session:
+                clock.follow(session, at_once=True)
+                now = utcnow()
+                until = now + span
+                free = sa.or_(Lock.owner == self.owner, Lock.until < now, Lock.until > now + 2 * span)
                 taken = session.execute(
                     sa.update(Lock)
-                    .where(Lock.name == "reaper", sa.or_(Lock.owner == self.owner, Lock.until < now))
+                    .where(Lock.name == "reaper", free)
                     .values(owner=self.owner, until=until)
                     .returning(Lock.name)
                 ).one_or_none()
@@ -154,6 +160,18 @@ class Reaper:
         """Let the next reaper lead at once."""
         with suppress(DatabaseUnavailable), transaction() as session:
             session.execute(sa.delete(Lock).where(Lock.name == "reaper", Lock.owner == self.owner))
+
+    def _bring_back(self) -> None:
+        """Bring what a clock that was set back has left too far ahead within the longest wait that there is."""
+        now, limits = utcnow(), settings().jobs
+        lease = timedelta(seconds=limits.lease_seconds)
+        longest = timedelta(seconds=limits.retry_max_seconds + clock.STEP_SECONDS)
+        with transaction() as session:
+            statements.run(
+                session, statements.SHORTEN, {"too_far": now + 2 * lease, "lease_until": now + lease}
+            )
+            for early in (statements.RETRY_NOW, statements.SEND_NOW):
+                statements.run(session, early, {"too_far": now + longest, "not_before": now})
 
     def _expire(self) -> None:
         expired, found = 0, jobs.EXPIRE_BATCH
@@ -179,7 +197,8 @@ class Reaper:
             Job.id.not_in(sa.select(OutboxMessage.job_id)),
         )
         waiting = sa.and_(unrung, statements.MAY_START)
-        late = Job.sent_at < now - timedelta(seconds=settings().jobs.resend_seconds)
+        patience = timedelta(seconds=settings().jobs.resend_seconds)
+        late = sa.or_(Job.sent_at < now - patience, Job.sent_at > now + patience)  # the clock was set back
         for queue in QUEUES:
             with reading() as session:
                 count, oldest, kept = session.execute(

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import threading
@@ -25,7 +24,15 @@ from reel_shared.celery_app import celery_app
 from reel_shared.contracts import Kind, Model
 from reel_shared.contracts.base import stored
 from reel_shared.db.engine import transact, transaction
-from reel_shared.errors import Canceled, DatabaseUnavailable, JobTimeout, LeaseLost, ReelError, Unavailable
+from reel_shared.errors import (
+    Canceled,
+    DatabaseUnavailable,
+    JobTimeout,
+    LeaseLost,
+    ReelError,
+    Unavailable,
+    disk_is_full,
+)
 from reel_shared.heartbeats import heartbeats
 from reel_shared.jobs import Lease, Outcome, State
 from reel_shared.scratch import Scratch
@@ -37,7 +44,6 @@ log = structlog.get_logger(__name__)
 RequestT = TypeVar("RequestT", bound=Model)
 PROGRESS_EVERY_SECONDS = 0.5
 EXIT_HARD_LIMIT = 70
-DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 JOB_ID = re.compile(r"job_[0-9a-f]{32}")
 
 draining_since: float | None = None
@@ -216,7 +222,7 @@ def _new_scratch(job_id: str) -> Scratch:
     try:
         return Scratch(job_id)
     except OSError as error:
-        if error.errno in DISK_FULL:
+        if disk_is_full(error):
             raise
         log.error("job.no_scratch", reason=str(error))
         raise Unavailable(
@@ -265,7 +271,7 @@ def _known(error: Exception) -> ReelError:
     log.exception("job.crashed")
     if isinstance(error, ConnectionError | TimeoutError):
         return Unavailable("A part that the job needs did not answer.")
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
+    if disk_is_full(error):
         return Unavailable("The worker's disk is full; free some space in its data folder.")
     return ReelError("The job met an error that it does not know; the worker's log has the story.")
 

@@ -171,4 +171,8 @@ def meaning(error: Exception, what: str, endpoint: str) -> ReelError:
     if error.code in {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}:
         detail = f"Object storage at {endpoint} refuses our access key; check REEL_S3__ACCESS_KEY."
         return StorageUnavailable(detail)
+    if error.code == "RequestTimeTooSkewed":
+        return StorageUnavailable(
+            f"Object storage at {endpoint} refuses this host's clock; set it right (NTP)."
+        )
     return StorageUnavailable(f"Object storage at {endpoint} answered {error.code}: {error.message}")

@@ -59,8 +59,11 @@ def test_a_port_where_nobody_listens_is_a_server_that_is_away(reel_database: Ree
 @pytest.mark.parametrize(
     ("sqlstate", "away"),
     [
-        *[(code, True) for code in ("08006", "57P01", "57P02", "57P03", "40001", "40P01", "53300", "55P03")],
-        *[(code, False) for code in ("57014", "53100", "42P01", "23505", "22012")],
+        *[
+            (code, True)
+            for code in ("08006", "57P01", "57P02", "57P03", "40001", "40P01", "53100", "53300", "55P03")
+        ],
+        *[(code, False) for code in ("57014", "42P01", "23505", "22012")],
     ],
 )
 def test_postgresql_is_judged_by_its_codes(
@@ -240,11 +243,13 @@ def test_sqlite_is_judged_by_its_primary_codes(code: int, away: bool) -> None:
     assert is_away(OperationalError("UPDATE jobs", {}, cause)) is away
 
 
-def test_an_sqlite_file_on_a_full_disk_is_not_told_as_away(reel_database: Reel) -> None:
+def test_an_sqlite_file_on_a_full_disk_is_waited_for_and_told_as_that(reel_database: Reel) -> None:
+    reel_database.configure(database__patience_seconds=0.3)
+
     def fill(session: sa.orm.Session) -> None:
         pages = session.scalar(sa.text("PRAGMA page_count"))
         session.execute(sa.text(f"PRAGMA max_page_count = {pages}"))
         session.execute(sa.text("CREATE TABLE big AS SELECT randomblob(10000000) AS bytes"))
 
-    with pytest.raises(OperationalError, match="full"):
+    with pytest.raises(DatabaseUnavailable, match="disk is full; make room"):
         transact(fill)

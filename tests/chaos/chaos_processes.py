@@ -13,6 +13,8 @@ import signal
 import sys
 from pathlib import Path
 
+import chaos_clocks
+
 PRELOADED = [
     "reel_shared.outbox",
     "reel_shared.runner",
@@ -64,6 +66,7 @@ class Actor:
     def kill(self) -> None:
         self._process.kill()
         self._process.join(10)
+        chaos_clocks.forget(self.pid)
 
 
 def _run(program: str, arguments: list[str], env: dict[str, str], log: Path) -> None:
@@ -74,6 +77,9 @@ def _run(program: str, arguments: list[str], env: dict[str, str], log: Path) -> 
     sink = os.open(log, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(sink, stream)
+    if "LD_PRELOAD" in env:  # a library that only a program's start can bring in
+        start = [program] if program.endswith(".py") else ["-m", program]
+        os.execve(sys.executable, [sys.executable, *start, *arguments], env)
     sys.argv = [program, *arguments]
     if program.endswith(".py"):
         runpy.run_path(program, run_name="__main__")

@@ -56,8 +56,8 @@ class Stage:
         pid = int(self.job(job_id).worker.rpartition(":")[2])
         return next(actor for actor in self.actors if actor.pid == pid)
 
-    def reaper(self) -> Actor:
-        return self.start("reel_shared.outbox")
+    def reaper(self, **env: str) -> Actor:
+        return self.start("reel_shared.outbox", **env)
 
     def start(self, program: str, *arguments: str, **env: str) -> Actor:
         """Start a script or a module as a process on this stage's database and queue."""

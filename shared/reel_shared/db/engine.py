@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from reel_shared.db import sqlite_writes
+from reel_shared.db import clock, sqlite_writes
 from reel_shared.errors import DatabaseUnavailable, ReelError
 from reel_shared.settings import settings
 
@@ -28,6 +28,7 @@ _POSTGRESQL_AWAY = frozenset({"57P01", "57P02", "57P03", "40001", "40P01", "5330
 _SQLITE_AWAY = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 )
+_POSTGRESQL_FULL = "53100"
 IDLE_SECONDS = 0.2
 """A connection that was used so lately is taken without asking."""
 _USED = "reel_used"
@@ -120,6 +121,7 @@ def dispose() -> None:
         made.dispose()
     engine.cache_clear()
     _bind.cache_clear()
+    clock.forget()
 
 
 def _engines() -> Iterator[sa.Engine]:
@@ -145,6 +147,15 @@ def is_away(error: BaseException) -> bool:
     return error.connection_invalidated or (isinstance(error, OperationalError) and not is_refused(error))
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether there is no room for what is written; nothing of the transaction is there, and it may be later."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if isinstance(error.orig, sqlite3.Error):
+        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    return getattr(error.orig, "sqlstate", None) == _POSTGRESQL_FULL
+
+
 def is_refused(error: BaseException) -> bool:
     """Whether PostgreSQL answered and lets nobody in with this address, user and password."""
     if not isinstance(error, OperationalError) or isinstance(error.orig, sqlite3.Error):
@@ -167,13 +178,16 @@ def transaction(*, write: bool = True, alone: bool = False) -> Iterator[Session]
             begin and to end one are two round trips.
 
     Raises:
-        DatabaseUnavailable: the server is away.
+        DatabaseUnavailable: the server is away, or its disk is full.
         ReelError: it lets nobody in with this user, password or database name.
     """
     try:
         with Session(_bind(engine(), write, alone), expire_on_commit=False) as session, session.begin():
+            clock.follow(session)
             yield session
     except (DBAPIError, PoolTimeout) as error:
+        if is_full(error):
+            raise DatabaseUnavailable("The database's disk is full; make room on it.") from error
         if is_away(error):
             raise DatabaseUnavailable("The database does not answer; try again in a moment.") from error
         if is_refused(error):
@@ -188,7 +202,7 @@ def reading(*, alone: bool = False) -> Any:
 
 
 def transact(fn: Callable[[Session], T], *, patience: float | None = None, alone: bool = False) -> T:
-    """Run ``fn`` in one write transaction, again from its start while the database is away.
+    """Run ``fn`` in one write transaction, again from its start while the database is away or full.
 
     Args:
         alone: as ``transaction`` has it.

@@ -22,8 +22,10 @@ from reel_shared.errors import (
     TooLarge,
     TooManyRequests,
     Unauthorized,
+    Unavailable,
     Unprocessable,
     UnsupportedType,
+    disk_is_full,
 )
 from reel_shared.web.schemas import Problem
 
@@ -53,6 +55,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(sqlalchemy.exc.TimeoutError, _no_connection)
+    app.add_exception_handler(OSError, _no_room)
 
 
 def components() -> dict[str, Any]:
@@ -90,6 +93,14 @@ def _known(request: Request, error: Exception) -> ProblemResponse:
 
 def _no_connection(request: Request, _error: Exception) -> ProblemResponse:
     return _known(request, DatabaseUnavailable("Every database connection is in use; try again in a moment."))
+
+
+def _no_room(request: Request, error: Exception) -> ProblemResponse:
+    if not disk_is_full(error):
+        raise error
+    return _known(
+        request, Unavailable("The disk of this service is full; free some space where it keeps uploads.")
+    )
 
 
 def _http(request: Request, error: Exception) -> ProblemResponse:

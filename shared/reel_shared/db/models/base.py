@@ -10,9 +10,9 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
+from reel_shared.db.clock import utcnow
 
-def utcnow() -> datetime:
-    return datetime.now(UTC)
+__all__ = ["Base", "UtcDateTime", "utcnow"]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
