@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -99,7 +100,7 @@ class Answer:
 
 def predict_pictures(
     engine: Engine,
-    contents: Sequence[Callable[[], bytes]],
+    contents: Iterable[Callable[[], bytes]],
     *,
     bounds: Bounds,
     batcher: Batcher,
@@ -107,27 +108,36 @@ def predict_pictures(
     tta: int = 0,
     memory: Answers | None = None,
     timeout: float = 60.0,
-) -> list[Answer]:
-    """Predict many pictures; each fails alone, with its own error. Answers stand in the order of `contents`.
+    ahead: int = 64,
+) -> Iterator[Answer]:
+    """Predict many pictures; each fails alone, with its own error. Answers come in the order of `contents`.
 
-    `contents` are functions that fetch one file's bytes. At most as many as the batcher can queue, each
-    with `tta` changed views. What `memory`
+    `contents` are functions that fetch one file's bytes. `ahead` of them are under way at a time, no more than the
+    batcher can queue, each with `tta` changed views: the lanes never wait for the last of a part. What `memory`
     holds is not computed; without it nothing is remembered.
     Errors worth a retry of the whole job (storage away) are raised, not written down.
     """
-    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="fetch") as pool:
-        begin = partial(
-            _begin,
-            engine,
-            bounds=bounds,
-            batcher=batcher,
-            memory=memory,
-            tta=tta,
-            options=options_of(top_k=top_k, tta=tta),
-            timeout=timeout,
-        )
-        begun = list(pool.map(begin, contents))
-    return [_finish(one, engine, top_k=top_k, memory=memory) for one in begun]
+    begin = partial(
+        _begin,
+        engine,
+        bounds=bounds,
+        batcher=batcher,
+        memory=memory,
+        tta=tta,
+        options=options_of(top_k=top_k, tta=tta),
+        timeout=timeout,
+    )
+    under_way: deque[Future[_Begun]] = deque()
+    pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="fetch")
+    try:
+        for content in contents:
+            if len(under_way) == ahead:
+                yield _finish(under_way.popleft().result(), engine, top_k=top_k, memory=memory)
+            under_way.append(pool.submit(begin, content))
+        while under_way:
+            yield _finish(under_way.popleft().result(), engine, top_k=top_k, memory=memory)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def options_of(*, top_k: int, tta: int) -> str:

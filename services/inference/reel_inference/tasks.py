@@ -159,23 +159,24 @@ def _answer(
 def _answers(
     context: Context, found: Sequence[Input], engine: Engine, *, top_k: int, tta: int
 ) -> Iterator[tuple[Input, predict.Answer]]:
-    """Yield inputs with answers in the order asked, a queueful at a time, reporting between."""
-    step, total = max(1, settings().inference.queue // (1 + tta)), len(found)
-    for start in range(0, total, step):
-        chosen = found[start : start + step]
-        answers = predict.predict_pictures(
-            engine,
-            [one.read for one in chosen],
-            bounds=serving.bounds(),
-            batcher=serving.batcher(),
-            top_k=top_k,
-            tta=tta,
-            memory=serving.answers(),
-        )
-        if engine is serving.models().resident():  # drift is a matter of the active model alone
-            figures.count(one.prediction for one in answers if one.prediction is not None)
-        yield from zip(chosen, answers, strict=True)
-        context.progress(start + len(chosen), total, unit=UNIT, message="predicting")
+    """Yield inputs with answers in the order asked, reporting each."""
+    queue, total = settings().inference.queue, len(found)
+    answers = predict.predict_pictures(
+        engine,
+        [one.read for one in found],
+        bounds=serving.bounds(),
+        batcher=serving.batcher(),
+        top_k=top_k,
+        tta=tta,
+        memory=serving.answers(),
+        ahead=max(1, queue // (1 + tta)),
+    )
+    for number, (one, answer) in enumerate(zip(found, answers, strict=True), 1):
+        # drift is a matter of the active model alone
+        if answer.prediction is not None and engine is serving.models().resident():
+            figures.count([answer.prediction])
+        yield one, answer
+        context.progress(number, total, unit=UNIT, message="predicting")
 
 
 def _line(name: dict[str, str], answer: predict.Answer) -> str:

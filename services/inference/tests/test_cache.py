@@ -189,13 +189,15 @@ def test_many_pictures_are_computed_once_and_errors_are_not_kept(answers, make_m
     batcher = Batcher(lanes=2)
 
     def ask(engine, top_k=1):
-        return predict_pictures(
-            engine,
-            contents,
-            bounds=Bounds(max_pixels=10**6, max_bytes=10**6),
-            batcher=batcher,
-            top_k=top_k,
-            memory=answers,
+        return list(
+            predict_pictures(
+                engine,
+                contents,
+                bounds=Bounds(max_pixels=10**6, max_bytes=10**6),
+                batcher=batcher,
+                top_k=top_k,
+                memory=answers,
+            )
         )
 
     first, second = ask(engine), ask(engine)

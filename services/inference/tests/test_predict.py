@@ -89,7 +89,7 @@ def test_the_mirror_image_counts_three_eighths(engine, batcher, temperature):
 
     def ask(content, tta):
         contents = [lambda: content] * 3
-        found = predict_pictures(seeing, contents, bounds=BOUNDS, batcher=batcher, top_k=4, tta=tta)
+        found = list(predict_pictures(seeing, contents, bounds=BOUNDS, batcher=batcher, top_k=4, tta=tta))
         assert [one.prediction for one in found] == [found[0].prediction] * 3
         return {item.label: item.probability for item in found[0].prediction.predictions}
 
@@ -105,9 +105,8 @@ def test_the_mirror_image_counts_three_eighths(engine, batcher, temperature):
 
 def test_a_bad_picture_fails_alone(engine, batcher):
     contents = [png("red"), b"not a picture", png("lime"), png("red")[:60], png("blue")]
-    answers = predict_pictures(
-        engine, [lambda c=c: c for c in contents], bounds=BOUNDS, batcher=batcher, top_k=1
-    )
+    ask = [lambda c=c: c for c in contents]
+    answers = list(predict_pictures(engine, ask, bounds=BOUNDS, batcher=batcher, top_k=1))
     assert [a.prediction and a.prediction.predictions[0].label for a in answers] == [
         "red",
         None,
@@ -128,9 +127,11 @@ def test_a_bad_picture_fails_alone(engine, batcher):
 def test_the_bounds_given_hold(engine, batcher, pixels, octets):
     ask = [lambda: png("red")]
     tight = Bounds(max_pixels=pixels, max_bytes=octets)
-    assert predict_pictures(engine, ask, bounds=tight, batcher=batcher, top_k=1)[0].error.code == "too-large"
+    (refused,) = predict_pictures(engine, ask, bounds=tight, batcher=batcher, top_k=1)
+    assert refused.error.code == "too-large"
     exact = Bounds(max_pixels=1200, max_bytes=len(png("red")))
-    assert predict_pictures(engine, ask, bounds=exact, batcher=batcher, top_k=1)[0].prediction
+    (answered,) = predict_pictures(engine, ask, bounds=exact, batcher=batcher, top_k=1)
+    assert answered.prediction
 
 
 def test_a_missing_file_is_its_own_error_and_storage_away_is_everyones(engine, batcher):
@@ -140,8 +141,27 @@ def test_a_missing_file_is_its_own_error_and_storage_away_is_everyones(engine, b
     def away():
         raise errors.StorageUnavailable("Object storage does not answer.")
 
-    answers = predict_pictures(engine, [missing, lambda: png("red")], bounds=BOUNDS, batcher=batcher, top_k=1)
+    ask = [missing, lambda: png("red")]
+    answers = list(predict_pictures(engine, ask, bounds=BOUNDS, batcher=batcher, top_k=1))
     assert answers[0].error.code == "not-found"
     assert answers[1].prediction.predictions[0].label == "red"
     with pytest.raises(errors.StorageUnavailable):
-        predict_pictures(engine, [lambda: png("red"), away], bounds=BOUNDS, batcher=batcher, top_k=1)
+        list(predict_pictures(engine, [lambda: png("red"), away], bounds=BOUNDS, batcher=batcher, top_k=1))
+
+
+def test_no_more_are_under_way_than_the_lanes_can_queue(engine):
+    """And what is under way goes on while earlier answers are written down."""
+    batcher = Batcher(lanes=1, bound=3)
+    fetched = []
+
+    def fetch(number):
+        fetched.append(number)
+        return png("red")
+
+    ask = (lambda number=number: fetch(number) for number in range(9))
+    answers = predict_pictures(engine, ask, bounds=BOUNDS, batcher=batcher, top_k=1, ahead=3)
+    assert next(answers).prediction.predictions[0].label == "red"
+    assert set(fetched) <= {0, 1, 2, 3}
+    assert len(list(answers)) == 8
+    assert sorted(fetched) == list(range(9))
+    batcher.close()
