@@ -24,6 +24,7 @@ from reel_shared.testing.stack import Reel
 from reel_shared.web.app import create_app
 from reel_shared.web.health import Check
 from reel_shared.web.pagination import listing
+from reel_shared.web.routing import Router
 
 pytestmark = pytest.mark.usefixtures("reel_database")
 
@@ -367,3 +368,34 @@ def test_the_limit_is_coerced_over_http_too(api: Any) -> None:
     add_jobs(3)
     assert len(reader.get("/v1/jobs", params={"limit": 10**9}).json()["data"]) == 3
     assert len(reader.get("/v1/jobs", params={"limit": 0}).json()["data"]) == 1
+
+
+def test_a_router_answers_its_own_paths_and_leaves_all_others() -> None:
+    def answer(path: str) -> Callable[[], str]:
+        return lambda: path
+
+    def answering(*paths: str) -> Router:
+        router = Router()
+        for path in paths:
+            router.add_api_route(path, answer(path))
+        return router
+
+    whole = Router()
+    whole.include_router(answering("/v1/movies", "/v1/movies/{movie_id}/frames"))
+    others = answering("/v1/jobs/{job_id}", "/jobs/{job_id}", "/"), answering("/{anything}/x")
+    outer = TestClient(create_app("Test", [whole, *others]))
+    asked = ["/v1/movies", "/v1/movies/a/frames", "/v1/jobs/a", "/jobs/a", "/", "/what/x", "/v1/x"]
+    found = {path: outer.get(path) for path in asked}
+    assert [(path, answer.json()) for path, answer in found.items() if answer.status_code == 200] == [
+        ("/v1/movies", "/v1/movies"),
+        ("/v1/movies/a/frames", "/v1/movies/{movie_id}/frames"),
+        ("/v1/jobs/a", "/v1/jobs/{job_id}"),
+        ("/jobs/a", "/jobs/{job_id}"),
+        ("/", "/"),
+        ("/what/x", "/{anything}/x"),
+        ("/v1/x", "/{anything}/x"),
+    ]
+    assert outer.get("/v1/movie").status_code == 404
+    assert outer.post("/v1/movies").status_code == 405
+    with pytest.raises(ValueError, match="prefix"):
+        whole.include_router(Router(), prefix="/within")

@@ -6,7 +6,7 @@ Mounted by the embedded platform, or served alone through ``app``.
 from __future__ import annotations
 
 import sqlalchemy as sa
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -16,9 +16,10 @@ from reel_shared.errors import NotFound, Unprocessable
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.app import create_app
 from reel_shared.web.auth import Submitter
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView
 
-router = APIRouter(tags=["variants"])
+router = Router(tags=["variants"])
 
 
 class VariantsJob(MakeVariantsRequest, Submission):

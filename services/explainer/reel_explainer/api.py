@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from pydantic import field_validator
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
@@ -43,6 +43,7 @@ from reel_shared.web.auth import Submitter, Visitor, require
 from reel_shared.web.envelope import with_urls
 from reel_shared.web.media import Family
 from reel_shared.web.requests import large_body
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, written_out
 
 PICTURES: tuple[Family, ...] = ("picture",)
@@ -79,7 +80,7 @@ BODY: dict[str, Any] = {
     }
 }
 
-router = APIRouter(tags=["explanations"])
+router = Router(tags=["explanations"])
 
 
 @router.post("/v1/explanations", status_code=202, response_model=JobView, openapi_extra=BODY)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 from anyio import CapacityLimiter
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request
 from pydantic import field_validator
 from pydantic_core import from_json
 from starlette.background import BackgroundTasks
@@ -38,6 +38,7 @@ from reel_shared.web.deadlines import Patience
 from reel_shared.web.health import Check
 from reel_shared.web.media import Family
 from reel_shared.web.requests import large_body
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, written_out
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ async def _serve(_app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(serving.close)
 
 
-router = APIRouter(tags=["predictions"], lifespan=_serve)
+router = Router(tags=["predictions"], lifespan=_serve)
 _remembering = CapacityLimiter(8)
 MEMORY_SECONDS = 0.25
 """The longest a picture waits for the memory of answers, whatever holds it up: even a name server."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import Depends, Path, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 from sse_starlette import EventSourceResponse
@@ -34,11 +34,12 @@ from reel_shared.web.idempotency import once
 from reel_shared.web.media import ACCEPTED
 from reel_shared.web.pagination import Cursor, Limit, listing
 from reel_shared.web.requests import large_body
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, Page
 from reel_shared.web.uploads import largest, receive_upload
 from reel_web import feedback, queues, webhooks
 
-router = APIRouter()
+router = Router()
 router.include_router(feedback.router)
 router.include_router(queues.router)
 router.include_router(webhooks.router)

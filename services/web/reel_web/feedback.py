@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
@@ -24,10 +23,11 @@ from reel_shared.storage import storage
 from reel_shared.web.auth import Reader, Submitter, Visitor
 from reel_shared.web.envelope import timestamp
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import Page
 from reel_shared.web.uploads import PREFIX, require_stored
 
-router = APIRouter(tags=["feedback"])
+router = Router(tags=["feedback"])
 
 
 class NewFeedback(BaseModel):

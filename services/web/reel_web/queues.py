@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
@@ -18,9 +18,10 @@ from reel_shared.queues import Standing
 from reel_shared.web.auth import Admin, Reader
 from reel_shared.web.envelope import timestamp
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import Page
 
-router = APIRouter(tags=["queues"])
+router = Router(tags=["queues"])
 QueueName = Annotated[str, Path(examples=["trainer"])]
 
 

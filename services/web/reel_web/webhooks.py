@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import Depends, Path, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
@@ -19,10 +19,11 @@ from reel_shared.web.auth import require
 from reel_shared.web.envelope import timestamp
 from reel_shared.web.idempotency import once
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import Page
 from reel_shared.webhooks import EVENTS, Event
 
-router = APIRouter(tags=["webhooks"])
+router = Router(tags=["webhooks"])
 Caller = Annotated[Principal, Depends(require("read", "submit"))]
 EndpointId = Annotated[str, Path(examples=["whe_01978c0de5b47cc2a1c5d0e0ffb2a4c1"])]
 DeliveryId = Annotated[str, Path(examples=["whd_01978c0de5b47cc2a1c5d0e0ffb2a4c1"])]

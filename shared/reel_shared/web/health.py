@@ -7,19 +7,19 @@ from typing import Any
 
 import anyio
 from anyio import CapacityLimiter
-from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from reel_shared.errors import NotFound
 from reel_shared.readiness import CHECK_SECONDS, PLATFORM, Check, ask, silent, summary
+from reel_shared.web.routing import Router
 
 __all__ = ["PLATFORM", "Check", "health_router", "look"]
 
 
-def health_router(checks: Sequence[Check]) -> APIRouter:
-    router = APIRouter(tags=["health"])
+def health_router(checks: Sequence[Check]) -> Router:
+    router = Router(tags=["health"])
     everything = (*PLATFORM, *checks)
 
     @router.get("/healthz")

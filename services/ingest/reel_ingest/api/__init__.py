@@ -5,12 +5,13 @@ Mounted by the embedded platform, or served alone through `app`.
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from reel_ingest.api import collections, curation, images, imports, movies, subjects, takedowns
 from reel_shared.web.app import create_app
+from reel_shared.web.routing import Router
 
-router = APIRouter()
+router = Router()
 for part in (movies, collections, imports, images, curation, subjects, takedowns):
     router.include_router(part.router)
 

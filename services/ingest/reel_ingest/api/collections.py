@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
@@ -21,10 +21,11 @@ from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.pagination import Cursor, Limit, listing
 from reel_shared.web.requests import large_body
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, Page
 from reel_shared.web.uploads import read_submission, require_stored
 
-router = APIRouter(tags=["ingest"])
+router = Router(tags=["ingest"])
 
 
 class NewCollection(CollectPicturesRequest, Submission):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
@@ -26,8 +26,9 @@ from reel_shared.errors import NotFound
 from reel_shared.security import Principal
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.idempotency import once
+from reel_shared.web.routing import Router
 
-router = APIRouter(tags=["curation"])
+router = Router(tags=["curation"])
 
 
 class History(BaseModel):

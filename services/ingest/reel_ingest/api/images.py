@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from reel_ingest.views import (
@@ -21,9 +20,10 @@ from reel_shared.db.models import Image, SubjectMark
 from reel_shared.errors import NotFound
 from reel_shared.web.auth import Reader
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import Page
 
-router = APIRouter(tags=["ingest"])
+router = Router(tags=["ingest"])
 
 
 @router.get("/v1/images", response_model=Page[ImageView])

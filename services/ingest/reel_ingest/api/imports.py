@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -12,10 +12,11 @@ from reel_shared.settings import settings
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Submitter
 from reel_shared.web.requests import large_body
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView
 from reel_shared.web.uploads import read_submission, require_stored
 
-router = APIRouter(tags=["ingest"])
+router = Router(tags=["ingest"])
 
 
 class NewImport(ImportDatasetRequest, Submission):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -12,9 +12,10 @@ from reel_shared.contracts.curation import RankSubjectsRequest
 from reel_shared.errors import Unprocessable
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Submitter
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView
 
-router = APIRouter(tags=["curation"])
+router = Router(tags=["curation"])
 
 
 class NewRanking(RankSubjectsRequest, Submission):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
 from reel_ingest import takedowns
@@ -14,9 +14,10 @@ from reel_shared.db.models import Takedown
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Admin
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, Page
 
-router = APIRouter(tags=["curation"])
+router = Router(tags=["curation"])
 
 
 class NewTakedown(TakeDownPicturesRequest, Submission):

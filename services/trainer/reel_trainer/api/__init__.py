@@ -5,9 +5,10 @@ Mounted by the embedded platform, or served alone through ``app``.
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from reel_shared.web.app import create_app
+from reel_shared.web.routing import Router
 from reel_trainer.api import (
     checks,
     evaluations,
@@ -21,7 +22,7 @@ from reel_trainer.api import (
     versions,
 )
 
-router = APIRouter()
+router = Router()
 for part in (
     versions,
     split_pins,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -20,11 +20,12 @@ from reel_shared.db.models import Image
 from reel_shared.errors import Unprocessable
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Submitter
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView
 from reel_trainer import catalogue
 from reel_trainer.recipe import PUBLIC_WEIGHTS, batch_of, find_stage, load_recipe
 
-router = APIRouter(tags=["checks"])
+router = Router(tags=["checks"])
 
 
 class NewLabelCheck(CheckLabelsRequest, Submission):

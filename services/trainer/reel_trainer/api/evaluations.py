@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from reel_shared.contracts import Evaluation, StoredFile
@@ -13,9 +12,10 @@ from reel_shared.errors import NotFound
 from reel_shared.model_card import EVALUATION
 from reel_shared.storage import hasty_storage
 from reel_shared.web.auth import Reader
+from reel_shared.web.routing import Router
 from reel_trainer.api.models import ModelId
 
-router = APIRouter()
+router = Router()
 
 
 @router.get("/v1/models/{model_id}/evaluation", response_model=Evaluation, tags=["models"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import JSONResponse, Response
 
 from reel_shared import manifest as manifests
@@ -15,11 +15,12 @@ from reel_shared.manifest import Manifest
 from reel_shared.storage import hasty_storage
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Reader, Submitter
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView
 from reel_trainer import catalogue
 from reel_trainer.diff import diff
 
-router = APIRouter(tags=["dataset versions"])
+router = Router(tags=["dataset versions"])
 MANIFEST_BYTES = 2**30
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from reel_shared.contracts import RemarkRequest, TagsRequest
@@ -17,6 +17,7 @@ from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.envelope import timestamp
 from reel_shared.web.idempotency import once
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import Page
 from reel_trainer import aliases
 from reel_trainer.views import ModelView, model_view
@@ -25,7 +26,7 @@ ModelId = Annotated[
     str,
     Path(description="an id, a number such as `v7`, `active`, `candidate` or `shadow`", examples=["active"]),
 ]
-router = APIRouter(tags=["models"])
+router = Router(tags=["models"])
 
 
 @router.get("/v1/models", response_model=Page[ModelView])

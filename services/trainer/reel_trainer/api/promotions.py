@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
@@ -19,12 +19,13 @@ from reel_shared.settings import Gates, settings
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.idempotency import once
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import Page
 from reel_trainer import aliases, registry
 from reel_trainer.api.models import ModelId
 from reel_trainer.views import AliasChangeView, ModelView, change_view, model_view
 
-router = APIRouter(tags=["models"])
+router = Router(tags=["models"])
 NO_REASON = AliasReason()
 THROUGH_THE_GATES = PromoteRequest()
 

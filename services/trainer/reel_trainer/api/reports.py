@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from starlette.responses import HTMLResponse, Response
 
 from reel_shared.contracts import StoredFile
@@ -16,11 +16,12 @@ from reel_shared.errors import NotFound
 from reel_shared.model_card import REPORT_HTML, REPORT_JSON
 from reel_shared.storage import hasty_storage
 from reel_shared.web.auth import Reader
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import written_out
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
-router = APIRouter()
+router = Router()
 
 
 @router.get(

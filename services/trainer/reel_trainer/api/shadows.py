@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
 from reel_shared.contracts import ShadowReport, ShadowRequest
 from reel_shared.db.engine import reading, transaction
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.idempotency import once
+from reel_shared.web.routing import Router
 from reel_trainer import shadows
 from reel_trainer.api.models import ModelId
 
-router = APIRouter(tags=["models"])
+router = Router(tags=["models"])
 TENTH = ShadowRequest()
 
 

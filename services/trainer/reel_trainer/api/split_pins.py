@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
@@ -16,10 +16,11 @@ from reel_shared.ids import new_id
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.idempotency import once
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import Page
 from reel_trainer.views import RemovedPins, SplitPinView, pin_view
 
-router = APIRouter(tags=["split pins"])
+router = Router(tags=["split pins"])
 
 
 @router.post("/v1/split-pins", status_code=201, response_model=SplitPinView)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
@@ -22,6 +22,7 @@ from reel_shared.web.accepted import Submission, accepted, submit_job
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.envelope import envelope
 from reel_shared.web.quotas import counts_as
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, Page
 from reel_trainer import catalogue, extending
 from reel_trainer.recipe import load_recipe, recipe_names
@@ -32,7 +33,7 @@ from reel_trainer.views import (
     training_metrics_view,
 )
 
-router = APIRouter()
+router = Router()
 
 
 class NewTraining(TrainModelRequest, Submission):

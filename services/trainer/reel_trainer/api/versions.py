@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
@@ -20,6 +20,7 @@ from reel_shared.storage import hasty_storage
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, Page
 from reel_trainer import catalogue
 from reel_trainer.views import (
@@ -27,7 +28,7 @@ from reel_trainer.views import (
     version_view,
 )
 
-router = APIRouter()
+router = Router()
 
 
 class NewDatasetVersion(BuildDatasetVersionRequest, Submission):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
+from reel_shared.web.routing import Router
 from reel_web.pages import (
     answers,
     datasets,
@@ -36,6 +35,6 @@ PARTS = (
     webhooks,
     sign_in,
 )
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 for part in (*PARTS, static):
     router.include_router(part.router)

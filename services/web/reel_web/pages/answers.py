@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
@@ -21,13 +21,14 @@ from reel_shared.web import sessions
 from reel_shared.web.pagination import listing
 from reel_shared.web.quotas import admit, counts_as
 from reel_shared.web.requests import large_body
+from reel_shared.web.routing import Router
 from reel_shared.web.uploads import byte_cap, receive_upload
 from reel_web import answers
 from reel_web.feedback import feedback_view, narrowed
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Reader
 
-router = APIRouter(route_class=PageRoute)
+router = Router(route_class=PageRoute)
 PAGE_ROWS = 24
 MOST_LABELS = 2
 KEY = re.compile(r"uploads/[A-Za-z0-9._/-]{1,200}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from reel_shared.contracts import ImageState, Source, Variant
@@ -15,12 +15,13 @@ from reel_shared.db.engine import reading
 from reel_shared.db.models import DatasetVersion, Image
 from reel_shared.errors import NotFound, Unavailable
 from reel_shared.web.envelope import timestamp
+from reel_shared.web.routing import Router
 from reel_web import catalogue, versions
 from reel_web.catalogue import Wanted
 from reel_web.rendering import PageRoute, page, people
 from reel_web.sessions import Reader
 
-router = APIRouter(route_class=PageRoute)
+router = Router(route_class=PageRoute)
 PAGE_PICTURES = 60
 ANY, ORIGINAL, NOWHERE = "any", Variant.ORIGINAL.value, "none"
 SOURCES = {Source.MOVIE: "Film frames", Source.WEB: "From the web"}

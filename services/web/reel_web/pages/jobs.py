@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -19,13 +19,14 @@ from reel_shared.jobs import State
 from reel_shared.security import Principal
 from reel_shared.web.envelope import envelope
 from reel_shared.web.pagination import listing
+from reel_shared.web.routing import Router
 from reel_web.queues import queue_view
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Viewer
 from reel_web.summaries import summary
 from reel_web.timeline import stored_files, timeline_of
 
-router = APIRouter(route_class=PageRoute)
+router = Router(route_class=PageRoute)
 PAGE_ROWS = 25
 CANCELABLE = (State.QUEUED, State.RUNNING)
 RETRYABLE = (State.FAILED, State.CANCELED)

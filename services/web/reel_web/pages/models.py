@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -18,11 +18,12 @@ from reel_shared.model_card import REPORT_HTML
 from reel_shared.storage import storage
 from reel_shared.web.envelope import timestamp
 from reel_shared.web.pagination import listing
+from reel_shared.web.routing import Router
 from reel_web import charts, evaluations
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Reader
 
-router = APIRouter(route_class=PageRoute)
+router = Router(route_class=PageRoute)
 PAGE_ROWS = 25
 CHANGES = 20
 

@@ -6,7 +6,7 @@ import io
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -19,13 +19,14 @@ from reel_shared.images import open_picture
 from reel_shared.settings import settings
 from reel_shared.storage import hasty_storage, storage
 from reel_shared.web.envelope import timestamp
+from reel_shared.web.routing import Router
 from reel_web import catalogue, versions
 from reel_web.evaluations import evaluation_of
 from reel_web.pages.datasets import clock, tile
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Reader
 
-router = APIRouter(route_class=PageRoute)
+router = Router(route_class=PageRoute)
 HISTORY_ROWS = 50
 QUALITY = 82
 WEEK = 7 * 24 * 3600

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from reel_shared import queues
 from reel_shared.db.engine import transaction
 from reel_shared.security import Principal
+from reel_shared.web.routing import Router
 from reel_web.rendering import PageRoute
 from reel_web.sessions import Administrator
 
-router = APIRouter(route_class=PageRoute)
+router = Router(route_class=PageRoute)
 REASON_LENGTH = 300
 
 

@@ -7,18 +7,19 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from reel_shared.db.engine import reading
 from reel_shared.db.models import Image
+from reel_shared.web.routing import Router
 from reel_web import catalogue, suspicion
 from reel_web.pages.datasets import tile
 from reel_web.rendering import PageRoute, page, people
 from reel_web.sessions import Reader
 from reel_web.suspicion import KINDS, Case
 
-router = APIRouter(route_class=PageRoute)
+router = Router(route_class=PageRoute)
 SHEET = 16
 KEYED_LABELS = 10
 """Classes that have a key: 1 to 9, and 0 for the tenth."""

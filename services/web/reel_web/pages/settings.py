@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -20,13 +20,14 @@ from reel_shared.security import SCOPES, Principal
 from reel_shared.settings import settings
 from reel_shared.web.envelope import timestamp
 from reel_shared.web.health import look
+from reel_shared.web.routing import Router
 from reel_shared.webhooks import EVENTS
 from reel_web.queues import seconds_since
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Viewer
 from reel_web.webhooks import endpoint_view
 
-router = APIRouter(route_class=PageRoute)
+router = Router(route_class=PageRoute)
 KEY_ROWS = 200
 SCOPE_WORDS = {
     "read": "see everything",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from reel_shared.errors import Forbidden, Unauthorized
 from reel_shared.web import sessions
+from reel_shared.web.routing import Router
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Greeted, begin
 
-router = APIRouter(route_class=PageRoute, dependencies=[Greeted])
+router = Router(route_class=PageRoute, dependencies=[Greeted])
 HOME = "/jobs"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -18,13 +18,14 @@ from reel_shared.errors import NotFound
 from reel_shared.jobs import State
 from reel_shared.storage import hasty_storage
 from reel_shared.web.envelope import timestamp
+from reel_shared.web.routing import Router
 from reel_web import catalogue, versions
 from reel_web.pages.datasets import SIDES, clock, tile, version_summary
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Reader
 from reel_web.versions import SceneView, VersionView
 
-router = APIRouter(route_class=PageRoute)
+router = Router(route_class=PageRoute)
 PAIRS = 6
 """Worst pairs shown, by hash and by time each."""
 SHOWN_OF_SCENE = 3

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from reel_shared.errors import NotFound
+from reel_shared.web.routing import Router
 from reel_web.rendering import STATIC, static_url
 
-router = APIRouter()
+router = Router()
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -16,13 +16,14 @@ from reel_shared.db.models import DatasetVersion, Job, TrainedModel, TrainingMet
 from reel_shared.errors import NotFound, Unprocessable
 from reel_shared.web.envelope import envelope
 from reel_shared.web.pagination import listing
+from reel_shared.web.routing import Router
 from reel_web import trainings
 from reel_web.pages.datasets import version_summary
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Reader
 from reel_web.timeline import timeline_of
 
-router = APIRouter(route_class=PageRoute)
+router = Router(route_class=PageRoute)
 PAGE_ROWS = 25
 NEWEST_VERSIONS = 50
 """Dataset versions that a training can be started on here; the API takes any."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -14,11 +14,12 @@ from reel_shared.db.lookups import find_model
 from reel_shared.errors import NoModel
 from reel_shared.security import Principal
 from reel_shared.settings import settings
+from reel_shared.web.routing import Router
 from reel_web import answers
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Greeted
 
-router = APIRouter(route_class=PageRoute, dependencies=[Greeted])
+router = Router(route_class=PageRoute, dependencies=[Greeted])
 
 
 @router.get("/")

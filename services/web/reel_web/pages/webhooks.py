@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from reel_shared import webhooks
 from reel_shared.db.engine import reading
 from reel_shared.db.models import WebhookDelivery
 from reel_shared.web.pagination import listing
+from reel_shared.web.routing import Router
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Viewer
 from reel_web.webhooks import DeliveryState, deliveries_of, delivery_view, endpoint_view
 
-router = APIRouter(route_class=PageRoute)
+router = Router(route_class=PageRoute)
 PAGE_ROWS = 25
 STATES = ("pending", "delivered", "failed")
 
