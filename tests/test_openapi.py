@@ -78,6 +78,7 @@ def test_bodies_pass_the_checks_of_the_api_and_keys_of_repetition_are_told_where
         "job_id": "job_1",
         "model_id": "mdl_1",
         "key_id": "key_1",
+        "endpoint_id": "whe_1",
         "queue": "trainer",
     }
     refused, silent = [], []

@@ -16,7 +16,8 @@ from reelsight.main import app
 ENDPOINT = {
     "id": "whe_1", "owner": "key_1", "url": "https://hooks.test/[x]", "description": "", "all_jobs": False,
     "events": ["job.failed"], "kinds": [], "failing_since": None, "disabled_at": "2026-01-31T12:00:00Z",
-    "disabled_reason": "It answered 410.", "created_at": "2026-01-31T12:00:00Z",
+    "disabled_reason": "It answered 410.", "old_secrets_until": "2026-02-01T12:00:00Z",
+    "created_at": "2026-01-31T12:00:00Z",
 }  # fmt: skip
 DELIVERY = {
     "id": "whd_1", "endpoint_id": "whe_1", "event": "job.failed", "job_id": "job_1", "state": "pending",
@@ -64,6 +65,12 @@ def test_an_endpoint_is_made_and_its_secret_printed(asked: list[tuple[str, str, 
         "all_jobs": True,
     }
     assert asked == [("POST", "/v1/webhook-endpoints", {**sent, "events": ["job.failed"]})]
+
+
+def test_a_new_secret_is_printed_with_the_end_of_the_one_before(asked: list[tuple[str, str, Any]]) -> None:
+    rolled = words("roll", "whe_1", "--overlap-hours", "2")
+    assert "shown this once: whsec_abc The one before signs too until 2026-02-01T12:00Z." in rolled
+    assert asked == [("POST", "/v1/webhook-endpoints/whe_1/roll-secret", {"overlap_hours": 2.0})]
 
 
 def test_endpoints_and_deliveries_are_listed_and_changed(asked: list[tuple[str, str, Any]]) -> None:

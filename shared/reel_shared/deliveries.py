@@ -12,7 +12,7 @@ import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -57,7 +57,8 @@ class Taken:
     until: datetime
     endpoint_id: str
     url: str
-    secret: str
+    secrets: tuple[str, ...]
+    """The newest first; each gives a signature of its own."""
     event: str
     job_id: str | None
     created_at: datetime
@@ -126,18 +127,18 @@ class Sender:
 
 def _endpoints_due() -> list[tuple[str, bool]]:
     """Return the endpoints to which something is due and that may be told, and whether they fail."""
-    now = utcnow()
-    waiting = sa.exists().where(
-        WebhookDelivery.endpoint_id == WebhookEndpoint.id,
-        WebhookDelivery.state == "pending",
-        WebhookDelivery.next_at <= now,
-    )
-    query = (
-        sa.select(WebhookEndpoint.id, WebhookEndpoint.failing_since)
-        .join(ApiKey, ApiKey.id == WebhookEndpoint.owner)
-        .where(WebhookEndpoint.disabled_at.is_(None), webhooks.key_holds(now), waiting)
-    )
     with reading() as session:
+        now = utcnow()
+        waiting = sa.exists().where(
+            WebhookDelivery.endpoint_id == WebhookEndpoint.id,
+            WebhookDelivery.state == "pending",
+            WebhookDelivery.next_at <= now,
+        )
+        query = (
+            sa.select(WebhookEndpoint.id, WebhookEndpoint.failing_since)
+            .join(ApiKey, ApiKey.id == WebhookEndpoint.owner)
+            .where(WebhookEndpoint.disabled_at.is_(None), webhooks.key_holds(now), waiting)
+        )
         found = [(endpoint_id, since is not None) for endpoint_id, since in session.execute(query)]
     random.shuffle(found)
     return found
@@ -173,7 +174,7 @@ def _take(endpoint_id: str, count: int) -> list[Taken]:
                 until,
                 endpoint_id,
                 endpoint.url,
-                endpoint.secret,
+                webhooks.signing_secrets(endpoint),
                 row.event,
                 row.job_id,
                 row.created_at,
@@ -218,13 +219,14 @@ def payload(taken: Taken) -> bytes | None:
 
 
 def _send(taken: Taken, body: bytes) -> Told:
-    now, began = datetime.now(UTC), time.monotonic()
+    now, began = utcnow(), time.monotonic()
+    text = body.decode()
     headers = {
         "Content-Type": "application/json",
         "User-Agent": f"Reelsight-Webhooks/{version('reel-shared')}",
         "webhook-id": taken.id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(taken.secret).sign(taken.id, now, body.decode()),
+        "webhook-signature": " ".join(Webhook(one).sign(taken.id, now, text) for one in taken.secrets),
     }
     try:
         # The address is looked at again: settings change, and names lead elsewhere.

@@ -53,6 +53,15 @@ class Operations(Calls):
         """
         return self.post("/v1/webhook-endpoints", json={"url": url, **fields})
 
+    def roll_webhook_secret(self, endpoint_id: str, *, overlap_hours: float = 24) -> JsonObject:
+        """Replace an endpoint's secret; the answer's ``secret`` is shown this once.
+
+        The one before signs too for ``overlap_hours``; 0 when somebody else may know it.
+        """
+        return self.post(
+            f"/v1/webhook-endpoints/{endpoint_id}/roll-secret", json={"overlap_hours": overlap_hours}
+        )
+
     def delete_webhook(self, endpoint_id: str) -> None:
         self._json("DELETE", f"/v1/webhook-endpoints/{endpoint_id}")
 

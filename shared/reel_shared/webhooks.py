@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, get_args
 
@@ -26,6 +26,8 @@ EVENTS: tuple[Event, ...] = get_args(Event)
 PING = "ping"
 MOST_OF_A_KEY = 20
 """Endpoints of one key."""
+MOST_OLD_SECRETS = 4
+"""So many may sign beside the newest one at once: every signature makes the header longer."""
 BATCH = 1000
 """Old deliveries deleted in one turn."""
 
@@ -67,7 +69,7 @@ def add(
         events=[name for name in EVENTS if name in events],
         kinds=sorted(set(kinds)),
         all_jobs=all_jobs,
-        secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
+        secret=_new_secret(),
     )
     session.add(row)
     session.flush()
@@ -120,6 +122,50 @@ def delete(session: Session, row: WebhookEndpoint) -> None:
     """Delete an endpoint and what is known of its deliveries."""
     session.execute(sa.delete(WebhookDelivery).where(WebhookDelivery.endpoint_id == row.id))
     session.delete(row)
+
+
+def roll_secret(row: WebhookEndpoint, *, overlap_hours: float) -> str:
+    """Give an endpoint a new secret and return it; the one before signs beside it for so long, so that none is missed.
+
+    Args:
+        overlap_hours: 0 for a secret that somebody else knows: it and all before it sign nothing any more.
+
+    Raises:
+        Conflict: too many old ones sign still.
+    """
+    now = utcnow()
+    old = [one for one in row.old_secrets or [] if _holds(one, now)] if overlap_hours else []
+    if len(old) >= MOST_OLD_SECRETS:
+        raise Conflict(
+            f"{MOST_OLD_SECRETS} earlier secrets sign still; wait for one to end, or end them with 0 hours."
+        )
+    if overlap_hours:
+        old.append({"secret": row.secret, "until": (now + timedelta(hours=overlap_hours)).isoformat()})
+    row.secret, row.old_secrets = _new_secret(), old or None
+    return row.secret
+
+
+def signing_secrets(row: WebhookEndpoint) -> tuple[str, ...]:
+    """Return what a delivery is signed with now, the newest first."""
+    now = utcnow()
+    return (row.secret, *(one["secret"] for one in reversed(row.old_secrets or []) if _holds(one, now)))
+
+
+def old_secrets_until(row: WebhookEndpoint) -> datetime | None:
+    """Return when the newest secret alone will sign; None when that is so now."""
+    now = utcnow()
+    return max(
+        (datetime.fromisoformat(one["until"]) for one in row.old_secrets or [] if _holds(one, now)),
+        default=None,
+    )
+
+
+def _holds(old: Mapping[str, str], now: datetime) -> bool:
+    return datetime.fromisoformat(old["until"]) > now
+
+
+def _new_secret() -> str:
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 def enable(row: WebhookEndpoint) -> None:

@@ -267,6 +267,45 @@ def test_what_is_sent_is_the_job_and_its_signature_verifies(receiver: Receiver) 
     assert send() == 0
 
 
+def test_a_rolled_secret_signs_beside_the_one_before_for_its_time(receiver: Receiver) -> None:
+    mine = key("submit")
+    endpoint = add(mine, receiver.url)
+
+    def roll(hours: float) -> str:
+        with transaction() as session:
+            return webhooks.roll_secret(session.get_one(WebhookEndpoint, endpoint.id), overlap_hours=hours)
+
+    def believed_by(*secrets: str) -> list[bool]:
+        end(submit(mine.id))
+        assert send() == 1
+        headers, body = receiver.seen[-1]
+        believed = []
+        for secret in secrets:
+            try:
+                believed.append(bool(Webhook(secret).verify(body, headers)))
+            except WebhookVerificationError:
+                believed.append(False)
+        return believed
+
+    first = endpoint.secret
+    second = roll(1)
+    third = roll(2)
+    assert believed_by(first, second, third) == [True, True, True]
+    with transaction() as session:  # an hour and a half later
+        row = session.get_one(WebhookEndpoint, endpoint.id)
+        earlier = [(one, utcnow() + timedelta(hours=hours)) for one, hours in ((first, -0.5), (second, 0.5))]
+        row.old_secrets = [{"secret": one, "until": until.isoformat()} for one, until in earlier]
+        assert webhooks.old_secrets_until(row) == earlier[1][1]
+    assert believed_by(first, second, third) == [False, True, True]
+    for _ in range(webhooks.MOST_OLD_SECRETS - 1):
+        newest = roll(1)
+    with pytest.raises(Conflict, match="0 hours"):
+        roll(1)
+    known_to_others = newest
+    newest = roll(0)
+    assert believed_by(first, second, third, known_to_others, newest) == [False] * 4 + [True]
+
+
 def test_a_failure_is_tried_again_later_each_time_under_the_same_id_and_given_up(
     receiver: Receiver, reel_database: Reel
 ) -> None:

@@ -63,6 +63,32 @@ def add(
 
 @webhooks.command()
 @connected
+def roll(
+    client: Client,
+    endpoint: Endpoint,
+    overlap_hours: Annotated[
+        float, typer.Option(help="The secret before signs too for so long; 0 when somebody else may know it.")
+    ] = 24,
+    as_json: console.JsonOption = False,
+) -> None:
+    """Replace an endpoint's secret. The new one is printed this once."""
+    row = client.roll_webhook_secret(endpoint, overlap_hours=overlap_hours)
+    if console.wants_json(as_json):
+        console.print_json(row)
+        return
+    console.out.print(f"The new secret of {endpoint}, shown this once:", soft_wrap=True)
+    console.out.print(row["secret"], highlight=False, soft_wrap=True)
+    until = row["old_secrets_until"]
+    told = (
+        f"The one before signs too until {until[:16]}Z."
+        if until
+        else "The one before signs nothing any more."
+    )
+    console.out.print(told, soft_wrap=True)
+
+
+@webhooks.command()
+@connected
 def delete(client: Client, endpoint: Endpoint) -> None:
     """Delete an endpoint and what is known of its deliveries."""
     client.delete_webhook(endpoint)

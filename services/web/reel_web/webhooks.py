@@ -60,7 +60,23 @@ class EndpointView(BaseModel):
     failing_since: AwareDatetime | None = Field(description="the first failure since the last success")
     disabled_at: AwareDatetime | None
     disabled_reason: str
+    old_secrets_until: AwareDatetime | None = Field(
+        description="until then deliveries are signed with an earlier secret too; null: with the newest alone"
+    )
     created_at: AwareDatetime
+
+
+class NewSecret(BaseModel):
+    """The body of `POST /v1/webhook-endpoints/{endpoint_id}/roll-secret`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_hours: float = Field(
+        default=24,
+        ge=0,
+        le=30 * 24,
+        description="deliveries are signed with the secret before too for so long; 0: it ends at once",
+    )
 
 
 class CreatedEndpoint(EndpointView):
@@ -131,6 +147,23 @@ def delete_endpoint(endpoint_id: EndpointId, principal: Caller) -> None:
         webhooks.delete(session, webhooks.get(session, principal, endpoint_id))
 
 
+@router.post("/v1/webhook-endpoints/{endpoint_id}/roll-secret", response_model=CreatedEndpoint)
+def roll_secret(endpoint_id: EndpointId, body: NewSecret, principal: Caller, request: Request) -> Response:
+    """Replace the secret; the one before signs too for a time. The new one is in this answer and nowhere else."""
+    made: list[str] = []
+    with transaction() as session:
+
+        def act() -> dict[str, Any]:
+            row = webhooks.get(session, principal, endpoint_id)
+            made.append(webhooks.roll_secret(row, overlap_hours=body.overlap_hours))
+            return endpoint_view(row)
+
+        answer = once(session, request, principal.id, body.model_dump(mode="json"), act, status=200)
+    if answer.replayed:
+        raise Conflict("This request has already made a secret, which was shown then; roll it once more.")
+    return JSONResponse({**answer.body, "secret": made[0]}, headers={"Cache-Control": "no-store"})
+
+
 @router.post("/v1/webhook-endpoints/{endpoint_id}/enable", response_model=EndpointView)
 def enable_endpoint(endpoint_id: EndpointId, principal: Caller) -> Response:
     """Send to it again, beginning with what was due when it was disabled."""
@@ -193,6 +226,7 @@ def endpoint_view(row: WebhookEndpoint) -> dict[str, Any]:
         "failing_since": timestamp(row.failing_since),
         "disabled_at": timestamp(row.disabled_at),
         "disabled_reason": row.disabled_reason,
+        "old_secrets_until": timestamp(webhooks.old_secrets_until(row)),
         "created_at": timestamp(row.created_at),
     }
 

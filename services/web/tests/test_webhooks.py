@@ -61,6 +61,26 @@ def test_the_secret_is_shown_once_and_signs(caller):
     assert endpoint["secret"].removeprefix("whsec_") not in shown
 
 
+def test_a_new_secret_is_shown_once_and_a_repetition_makes_no_other(caller):
+    me, other = caller("submit"), caller("submit")
+    endpoint = me("POST", ENDPOINTS, json={"url": URL}).json()
+    path = f"{ENDPOINTS}/{endpoint['id']}/roll-secret"
+    assert endpoint["old_secrets_until"] is None
+    rolled = me("POST", path, headers={"Idempotency-Key": "roll"}, json={"overlap_hours": 1})
+    assert (rolled.status_code, rolled.headers["cache-control"]) == (200, "no-store")
+    assert Webhook(rolled.json()["secret"])
+    assert rolled.json()["secret"] != endpoint["secret"]
+    assert rolled.json()["old_secrets_until"] > endpoint["created_at"]
+    again = me("POST", path, headers={"Idempotency-Key": "roll"}, json={"overlap_hours": 1})
+    assert again.status_code == 409
+    shown = me("GET", f"{ENDPOINTS}/{endpoint['id']}").text + again.text
+    for secret in (endpoint["secret"], rolled.json()["secret"]):
+        assert secret.removeprefix("whsec_") not in shown
+    assert me("POST", path, json={"overlap_hours": 0}).json()["old_secrets_until"] is None
+    assert me("POST", path, json={"overlap_hours": -1}).status_code == 422
+    assert other("POST", path, json={}).status_code == 404
+
+
 def test_an_address_of_the_inside_is_refused_with_its_reason(caller):
     refused = caller("submit")("POST", ENDPOINTS, json={"url": "https://169.254.169.254/latest"})
     assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
@@ -121,6 +141,7 @@ def test_the_pages_show_endpoints_and_what_each_answered(browse):
     shown = page.get("/settings/webhooks/whe_1").text
     assert "https://hooks.example.org/&lt;b&gt;" in shown
     assert 'data-path="/v1/webhook-deliveries/whd_1/redeliver"' in shown
+    assert 'data-path="/v1/webhook-endpoints/whe_1/roll-secret"' in shown
     assert "503" in shown
     found = page.get("/settings/webhooks/whe_1.json?state=failed").json()
     assert found["data"][0]["tries"] == tries

@@ -57,6 +57,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/webhook-endpoints": {
         "url": "https://hooks.example.org/reelsight", "events": ["job.succeeded", "job.failed"],
     },
+    "POST /v1/webhook-endpoints/{endpoint_id}/roll-secret": {"overlap_hours": 24},
     "POST /v1/keys": {"name": "nightly training", "scopes": ["read", "submit"], "expires_at": "2027-01-31T12:00:00Z"},
     "PUT /v1/keys/{key_id}/limits": {"jobs_per_day": 200, "predictions_per_minute": 600},
 }  # fmt: skip

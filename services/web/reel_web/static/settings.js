@@ -1,8 +1,8 @@
-// The settings page: shows a new secret once, writes a key's last day as a moment, and times as local ones.
+// The settings pages: shows a new secret once, writes a key's last day as a moment, and times as local ones.
 "use strict";
 const making = document.getElementById("new-key");
 
-making?.querySelector("[data-moment]").addEventListener("change", (event) => {
+making?.querySelector("[data-moment]")?.addEventListener("change", (event) => {
   const body = JSON.parse(making.dataset.body || "{}");
   const day = event.target.value;
   if (day) body[event.target.dataset.moment] = new Date(`${day}T23:59:59`).toISOString();
@@ -30,4 +30,4 @@ function showOnce(form, box, field) {
 }
 
 showOnce(making, document.getElementById("token"), "token");
-showOnce(document.getElementById("new-webhook"), document.getElementById("secret"), "secret");
+showOnce(document.getElementById("new-webhook") ?? document.getElementById("roll-secret"), document.getElementById("secret"), "secret");

@@ -30,6 +30,8 @@ class WebhookEndpoint(Base):
     """Of every owner; else of its own owner alone."""
     secret: Mapped[str] = mapped_column(String(100))
     """What deliveries are signed with; as it is, for a hash could sign nothing."""
+    old_secrets: Mapped[list[Any] | None]
+    """Those before it, each with ``secret`` and ``until``, an ISO 8601 moment up to which it signs too."""
     failing_since: Mapped[datetime | None]
     """The first failure since the last success."""
     disabled_at: Mapped[datetime | None]
