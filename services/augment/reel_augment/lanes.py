@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TypeVar
 
 from reel_shared.cores import usable_cores
+from reel_shared.threads import Pool
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -35,7 +36,7 @@ def in_lanes(
             return work(item)
 
     waiting: deque[Future[Made]] = deque()
-    with ThreadPoolExecutor(lanes, thread_name_prefix="variants") as pool:
+    with Pool(lanes, thread_name_prefix="variants") as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(one, item))

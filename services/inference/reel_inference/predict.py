@@ -9,7 +9,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +24,7 @@ from reel_shared.contracts import LabelProbability, Prediction
 from reel_shared.cores import usable_cores
 from reel_shared.images import open_picture, preprocess
 from reel_shared.model_card import ModelCard
+from reel_shared.threads import Pool
 from reel_shared.views import average, views_of
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def predict_pictures(
         timeout=timeout,
     )
     under_way: deque[Future[_Begun]] = deque()
-    pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="fetch")
+    pool = Pool(usable_cores(), thread_name_prefix="fetch")
     try:
         for content in contents:
             if len(under_way) == ahead:

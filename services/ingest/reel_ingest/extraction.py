@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -21,6 +21,7 @@ from reel_ingest.scenes import WINDOW, RangeScores, Tiny, tiny_picture
 from reel_ingest.selection import Choice, Past, Sampling, choose
 from reel_ingest.spread import ROOM, Spread
 from reel_shared import errors
+from reel_shared.threads import Pool
 
 Progress = Callable[[float, float], None]
 """Called now and then with seconds of film done and in all; what it raises stops the extraction."""
@@ -96,7 +97,7 @@ class Extraction:
             return
         ahead: deque[Future[Frame]] = deque()
         # Rendered beside the decoder, whose threads would wait otherwise.
-        pool = ThreadPoolExecutor(1, thread_name_prefix="render")
+        pool = Pool(1, thread_name_prefix="render")
         try:
             for shown, taken, picture in self._scored(source, due):
                 if taken:

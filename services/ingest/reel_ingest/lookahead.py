@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import islice
 from typing import TypeVar
+
+from reel_shared.threads import Pool
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -20,7 +22,7 @@ def in_order(
     At most ``2 * lanes`` items are drawn ahead. The first error is raised in its turn. When the iterator is
     closed, what has not begun is dropped and what runs is not waited for.
     """
-    pool = ThreadPoolExecutor(lanes, thread_name_prefix="lookahead")
+    pool = Pool(lanes, thread_name_prefix="lookahead")
     ahead: deque[tuple[ItemT, Future[ResultT]]] = deque()
     source = iter(items)
     try:

@@ -9,7 +9,6 @@ import queue
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from reel_shared import threads
 from reel_shared.contracts import Model
 from reel_shared.errors import ReelError
 from reel_trainer.launch import may_be_several
@@ -124,7 +124,7 @@ def _listen(
     A signal waits for the child's first event: before it listens, any signal would kill it.
     """
     lines: queue.Queue[bytes | None] = queue.Queue(_LINES)
-    threading.Thread(target=_read, args=(child, lines), name="child-events", daemon=True).start()
+    threads.start(_read, child, lines, name="child-events")
     heard, spoken, sent = _Heard(), False, None
     while True:
         wish = look()

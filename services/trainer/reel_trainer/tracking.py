@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import queue
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
+from reel_shared import threads
 from reel_trainer.recipe import Recipe
 
 PATIENCE_SECONDS = 20.0
@@ -32,8 +32,7 @@ class Tracking:
         self._run = ""
         self._epochs = 0
         self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
-        self._thread.start()
+        self._thread = threads.start(self._work, name="mlflow")
 
     def begin(self, recipe: Recipe, facts: Mapping[str, str | int]) -> None:
         params = {**params_of(recipe), **{name: str(value) for name, value in facts.items()}}

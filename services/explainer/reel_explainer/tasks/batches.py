@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from reel_shared.jobs import Outcome
 from reel_shared.runner import Context, task
 from reel_shared.settings import settings
 from reel_shared.storage import storage
+from reel_shared.threads import Pool
 
 UNIT = "pictures"
 PART_PICTURES = 100
@@ -116,7 +116,7 @@ def _explain(
     fast = None if is_guided(request) else fast_body(model, context.scratch)
     path, failed, total = context.scratch / "results.jsonl", 0, len(pictures)
     context.progress(0, total, unit=UNIT, message="explaining")
-    with path.open("w", encoding="utf-8") as lines, ThreadPoolExecutor(HANDS) as hands:
+    with path.open("w", encoding="utf-8") as lines, Pool(HANDS) as hands:
         explained = _lines(context, model, fast, pictures, request, hands)
         for done, line in enumerate(explained, 1):
             failed += "error" in line
@@ -131,7 +131,7 @@ def _lines(
     fast: FastBody | None,
     pictures: Sequence[WantedPicture],
     request: ExplainPicturesRequest | ExplainPartRequest,
-    hands: ThreadPoolExecutor,
+    hands: Pool,
 ) -> Iterator[dict[str, Any]]:
     """Yield a line for each picture in the order asked; the next batch is read while one is explained."""
     groups = list(_groups(pictures, batch_size(model.size, request)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import cache
 from types import MappingProxyType
 
@@ -28,6 +28,7 @@ from reel_shared.contracts import (
 from reel_shared.contracts.explanations import Method
 from reel_shared.object_storage import named
 from reel_shared.storage import storage
+from reel_shared.threads import Pool
 
 LISTED = 20
 """Predictions in a result; a model may know more classes."""
@@ -41,8 +42,8 @@ HANDS = 4
 
 
 @cache
-def _hands() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(HANDS, thread_name_prefix="shelf")
+def _hands() -> Pool:
+    return Pool(HANDS, thread_name_prefix="shelf")
 
 
 class Shelf:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from reel_shared.db.models import DatasetVersion
 from reel_shared.manifest import Manifest, ManifestImage
 from reel_shared.runner import Context
 from reel_shared.storage import storage
+from reel_shared.threads import Pool
 from reel_trainer.recipe import PUBLIC_WEIGHTS
 
 DOWNLOADS = 8
@@ -50,7 +51,7 @@ def bring_weights(wish: str, folder: Path) -> str:
 def bring_pictures(context: Context, images: Sequence[ManifestImage], folder: Path) -> None:
     """Download pictures as ``folder / sha256``, each file once, checked against its hash."""
     wanted = {image.sha256: image.key for image in images}
-    with ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download") as pool:
+    with Pool(DOWNLOADS, thread_name_prefix="download") as pool:
         try:
             coming = [
                 pool.submit(storage().get_file, key, folder / sha, sha256=sha) for sha, key in wanted.items()
