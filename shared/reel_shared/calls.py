@@ -6,6 +6,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -74,6 +75,13 @@ class Calls:
 
     def close(self) -> None:
         self._http.close()
+        if "_links" in vars(self):
+            self._links.close()
+
+    @cached_property
+    def _links(self) -> httpx.Client:
+        """For storage, which is never sent the key. Kept, since to make one reads every certificate of the system."""
+        return httpx.Client(timeout=_STORAGE_SECONDS, trust_env=False)
 
     def get(self, path: str, **options: Any) -> JsonObject:
         return self._json("GET", path, **options)
@@ -98,7 +106,7 @@ class Calls:
 
     def download(self, url: str) -> bytes:
         """Return the bytes behind a presigned ``url`` of a result. The API key is not sent along."""
-        answer = self._repeat(lambda: httpx.get(url, timeout=_STORAGE_SECONDS, trust_env=False), at=url)
+        answer = self._repeat(lambda: self._links.get(url), at=url)
         return _allowed(answer).content
 
     def save(self, url: str, path: Path) -> None:
@@ -106,7 +114,7 @@ class Calls:
         part = path.with_name(f"{path.name}.part")
 
         def fetch() -> httpx.Response:
-            with httpx.stream("GET", url, timeout=_STORAGE_SECONDS, trust_env=False) as answer:
+            with self._links.stream("GET", url) as answer:
                 if answer.is_success:
                     with part.open("wb") as file:
                         for chunk in answer.iter_bytes():
