@@ -1,10 +1,10 @@
 #!/bin/sh
 # Makes the secrets of an overlay: sh k8s/secrets.sh local. What stands there already is kept.
 #
-# local gets all of them; cpu, gpu and keda get what can be made up, and lines to fill in for what lies outside.
+# local gets all of them; cpu, gpu, keda and nodes get what can be made up, and lines to fill in for what lies outside.
 set -eu
 umask 077
-overlay=${1:?name an overlay: cpu, gpu, keda or local}
+overlay=${1:?name an overlay: cpu, gpu, keda, nodes or local}
 cd "$(dirname "$0")/overlays/$overlay"
 mkdir -p secrets
 SERVICES="ingest augment trainer inference explainer web"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a service's image runs: `api`, `worker`, `reaper`, `setup` (before a release starts), `health` (of the first
+# What a service's image runs: `api`, `worker`, `node` (of a trainer of several), `reaper`, `setup` (before a release starts), `health` (of the first
 # process), or any other command as it is.
 set -eu
 # Before a process begins, never at a health check: uploads that a killed one left in this container's own volume.
@@ -11,11 +11,12 @@ clean() {
 case "${1:-api}" in
 api) clean && exec python3 -m "reel_${REEL_SERVICE}.server" ;;
 worker) clean && exec python3 -m "reel_${REEL_SERVICE}.worker" ;;
+node) clean && exec python3 -m reel_trainer.nodes ;;
 reaper) clean && exec python3 -m reel_shared.outbox ;;
 setup) clean && exec python3 -m reel_shared.deployment ;;
 health)
     port=${REEL_WEB__PORT:-8000}
-    if tr '\0' ' ' </proc/1/cmdline | grep -qE 'reel_[a-z]+\.(worker|outbox)'; then
+    if tr '\0' ' ' </proc/1/cmdline | grep -qE 'reel_[a-z]+\.(worker|nodes|outbox)'; then
         # These answer beside their metrics; where those are off, that they live is all there is to see from here.
         port=${REEL_METRICS_PORT:-0}
         [ "$port" != 0 ] || exit 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Object = dict[str, Any]
-OVERLAYS = ("cpu", "gpu", "keda", "local")
+OVERLAYS = ("cpu", "gpu", "keda", "local", "nodes")
 POD_MAKERS = ("Deployment", "StatefulSet", "Job")
 
 
@@ -52,6 +52,10 @@ def pods(objects: list[Object]) -> Iterator[Pods]:
     for item in of_kind(objects, *POD_MAKERS):
         template = item["spec"]["template"]
         yield Pods(label(item), item["kind"], template["metadata"]["labels"], template["spec"], item)
+    for item in of_kind(objects, "TrainingRuntime"):
+        for job in item["spec"]["template"]["spec"]["replicatedJobs"]:
+            template = job["template"]["spec"]["template"]
+            yield Pods(label(item), item["kind"], template["metadata"]["labels"], template["spec"], item)
 
 
 def selects(selector: Object, labels: dict[str, str]) -> bool:

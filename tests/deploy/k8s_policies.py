@@ -150,7 +150,9 @@ def services_and_budgets_select_pods(objects: list[Object]) -> Iterator[str]:
         ]
         if some.kind == "Deployment" and len(budgets) != 1:
             yield f"{some.owner}: {len(budgets)} disruption budgets"
-        if some.kind != "Job" and not selects(some.workload["spec"]["selector"], some.labels):
+        if some.kind in ("Deployment", "StatefulSet") and not selects(
+            some.workload["spec"]["selector"], some.labels
+        ):
             yield f"{some.owner}: does not select its own pods"
 
 
@@ -174,6 +176,15 @@ def references_exist(objects: list[Object]) -> Iterator[str]:
             name = volume.get("secret", {}).get("secretName")
             if name and ("Secret", name) not in data:
                 yield f"{made.owner}: there is no Secret {name}"
+            claim = volume.get("persistentVolumeClaim", {}).get("claimName")
+            if claim and claim not in {
+                item["metadata"]["name"] for item in of_kind(objects, "PersistentVolumeClaim")
+            }:
+                yield f"{made.owner}: there is no claim {claim}"
+    runtimes = {item["metadata"]["name"] for item in of_kind(objects, "TrainingRuntime")}
+    for item in of_kind(objects, "TrainJob"):
+        if item["spec"]["runtimeRef"]["name"] not in runtimes:
+            yield f"{label(item)}: there is no runtime {item['spec']['runtimeRef']['name']}"
     for item in of_kind(objects, "Ingress"):
         for entry in item["spec"].get("tls", []):
             if entry["secretName"] not in BROUGHT:
@@ -235,7 +246,10 @@ def _peers(item: Object, flow: Object, peers: str, chosen: list[Pods], made: lis
         receivers = chosen if peers == "from" else found
         for port in flow.get("ports", []):
             for some in receivers:
-                if port["port"] not in some.ports():
+                if "endPort" in port:  # as gloo and NCCL take any
+                    if some.kind != "TrainingRuntime":
+                        yield f"{label(item)}: {some.owner} is reached at a range of ports"
+                elif port["port"] not in some.ports():
                     yield f"{label(item)}: {some.owner} has no port {port['port']}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -17,10 +18,11 @@ from reel_shared.bucket_rights import RIGHTS
 from reel_shared.contracts import QUEUES
 from reel_shared.settings import Settings
 
+ENTRYPOINT = Path(__file__).resolve().parents[2] / "services/entrypoint.sh"
 VERSIONS = ("1.33", "1.37")
 """The oldest that the manifests are meant for, and the newest with a published schema."""
-WITHOUT_SCHEMA = {"ScaledObject", "TriggerAuthentication"}
-"""Kinds of KEDA's own; the policies look at what they refer to."""
+WITHOUT_SCHEMA = {"ScaledObject", "TriggerAuthentication", "TrainingRuntime", "TrainJob"}
+"""Kinds of KEDA's and Kubeflow Trainer's own; the policies look at what they refer to, and at the pods."""
 Rendered = dict[str, list[Object]]
 
 
@@ -230,6 +232,8 @@ def test_every_policy_can_fail() -> None:
 def test_every_process_of_the_platform_has_its_pods(overlay: str, rendered: Rendered) -> None:
     wanted = {f"{queue}-{process}" for queue in QUEUES for process in ("api", "worker")}
     wanted |= {"web-api", "reaper", "migrate"}
+    if overlay == "nodes":
+        wanted = wanted - {"trainer-worker"} | {"trainer-nodes"}
     found = {made.workload["metadata"]["name"]: made for made in pods(rendered[overlay])}
     state = {name for name, made in found.items() if made.kind == "StatefulSet"}
     assert set(found) - state == wanted
@@ -276,6 +280,54 @@ def test_the_gpu_overlay_keeps_the_trainer_on_gpu_nodes(rendered: Rendered) -> N
     assert trainer.workload["spec"]["strategy"] == {"type": "Recreate"}
     assert trainer.spec["terminationGracePeriodSeconds"] >= 600
     assert "/dev/shm" in {mount["mountPath"] for mount in trainer.containers[0]["volumeMounts"]}
+
+
+def test_nodes_of_a_training_are_what_the_operator_makes_of_a_runtime(rendered: Rendered) -> None:
+    """What Kubeflow Trainer v2 needs to know a runtime's nodes by, and what the nodes need to train together."""
+    objects = rendered["nodes"]
+    (runtime,), (job,) = of_kind(objects, "TrainingRuntime"), of_kind(objects, "TrainJob")
+    assert {item["apiVersion"] for item in (runtime, job)} == {"trainer.kubeflow.org/v1alpha1"}
+    assert job["spec"]["runtimeRef"] == {
+        "apiGroup": "trainer.kubeflow.org", "kind": "TrainingRuntime", "name": "trainer-nodes"
+    }  # fmt: skip
+    # without `trainer` the operator adds none of torchrun's variables
+    assert job["spec"]["trainer"] == {"numNodes": 2}
+    assert runtime["spec"]["mlPolicy"] == {"numNodes": 2, "torch": {}}
+    (replicated,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    assert replicated["template"]["metadata"]["labels"] == {
+        "trainer.kubeflow.org/trainjob-ancestor-step": "trainer"
+    }
+    (node,) = [made for made in pods(objects) if made.kind == "TrainingRuntime"]
+    (container_of_node,) = node.containers
+    assert (replicated["name"], container_of_node["name"]) == ("node", "node")
+    assert container_of_node["command"] == ["entrypoint", "node"]
+    assert "node) clean && exec python3 -m reel_trainer.nodes ;;" in ENTRYPOINT.read_text()
+    (claim,) = of_kind(objects, "PersistentVolumeClaim")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in container_of_node["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in node.spec["volumes"]}
+    assert volumes[mounts["/data"]]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    spread = node.spec["topologySpreadConstraints"][0]
+    assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "DoNotSchedule")
+    plain = next(made for made in pods(rendered["gpu"]) if made.owner == "Deployment trainer-worker")
+    for key in (
+        "securityContext",
+        "automountServiceAccountToken",
+        "serviceAccountName",
+        "terminationGracePeriodSeconds",
+    ):
+        assert node.spec[key] == plain.spec[key], "as the worker that it takes the place of"
+    for key in (
+        "resources",
+        "envFrom",
+        "securityContext",
+        "livenessProbe",
+        "readinessProbe",
+        "startupProbe",
+        "image",
+    ):
+        assert container_of_node[key] == plain.containers[0][key], key
+    assert node.spec["initContainers"] == plain.spec["initContainers"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -53,6 +53,11 @@ class Group:
     def size(self) -> int:
         return self.share.of
 
+    @property
+    def here(self) -> int:
+        """How many of them are on this node."""
+        return int(os.environ.get("LOCAL_WORLD_SIZE", self.size)) if self.size > 1 else 1
+
     def sum(self, tensors: Iterable[torch.Tensor]) -> None:
         """Replace each tensor by its sum over all processes; they must be alike on all of them."""
         if self.size > 1:

@@ -61,7 +61,7 @@ def run(spec: Spec, report: Report) -> None:
     from reel_trainer.training import Keeping, train_model
 
     group = join()
-    torch.set_num_threads(spec.threads or max(1, usable_cores() // group.size))
+    torch.set_num_threads(spec.threads or max(1, usable_cores() // group.here))
     if group.first:
         preflight.check(
             manifest,

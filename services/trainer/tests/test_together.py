@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +21,7 @@ from safetensors.torch import load_file
 
 from reel_shared.errors import ReelError
 from reel_shared.manifest import identity, to_bytes
-from reel_trainer import launch
+from reel_trainer import launch, nodes
 from reel_trainer.child import follow
 from reel_trainer.recipe import Recipe
 from reel_trainer.run import RESULT, Spec
@@ -224,3 +227,79 @@ def test_a_gpu_is_looked_for_before_torch_is_imported(tmp_path) -> None:
     assert launch.may_be_several(0, tmp_path)
     assert not launch.may_be_several(1, tmp_path)
     assert launch.command(1, "m", "s") == [sys.executable, "-m", "m", "s"]
+
+
+# --- several nodes ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def second(reel_database, monkeypatch, tmp_path) -> Iterator[subprocess.Popen[bytes]]:
+    """This process becomes the first of two nodes, and the other one runs."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    facts = {
+        "PET_NNODES": "2",
+        "PET_MASTER_ADDR": "127.0.0.1",
+        "PET_MASTER_PORT": str(port),
+        "PET_NPROC_PER_NODE": "auto",
+    }
+    for name, value in {
+        **facts,
+        "PET_NODE_RANK": "0",
+        "PYTHONPATH": str(HERE),
+        "GLOO_SOCKET_IFNAME": "lo",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with (tmp_path / "second.log").open("wb") as log:
+        other = subprocess.Popen(
+            [sys.executable, "-m", "reel_trainer.nodes"],
+            env={**os.environ, "PET_NODE_RANK": "1"}, stdout=log, stderr=log,
+        )  # fmt: skip
+    yield other
+    other.terminate()
+    assert other.wait(20) == 0
+    none_left(tmp_path)
+
+
+def test_two_nodes_train_one_model(second, shapes, tmp_path) -> None:
+    (tmp_path / "whole").mkdir()
+    ended, heard = train(spec(shapes, tmp_path / "whole", stages=STAGES[:1]), tmp_path / "whole", processes=0)
+    log = (tmp_path / "second.log").read_text()
+    assert ended, log
+    assert [data["epoch"] for event, data in heard if event == "epoch"] == [1]
+    told = json.loads((tmp_path / "whole" / "out" / RESULT).read_text())
+    assert told["device"] == "2 x cpu"
+    first, other = state(tmp_path / "whole", 0), state(tmp_path / "whole", 1)
+    assert first.keys() == other.keys()
+    assert all(torch.equal(tensor, other[name]) for name, tensor in first.items()), (
+        "both have the same weights"
+    )
+    assert log.count("node.begins") == 1
+
+
+def test_only_a_training_of_all_gpus_is_one_of_all_nodes(monkeypatch, tmp_path) -> None:
+    assert (nodes.number(), nodes.rank()) == (1, 0)
+    assert not launch.may_be_several(0, tmp_path)
+    monkeypatch.setenv("PET_NNODES", "2")
+    assert launch.may_be_several(0, tmp_path)
+    assert not launch.may_be_several(1, tmp_path), "what one process does stays on the first node"
+    assert launch.command(1, "m", "s", order="o")[3:] == ["--rdzv-id=o", "--nproc-per-node=1", "-m", "m", "s"]
+
+
+def test_an_order_that_cannot_be_read_is_waited_for(reel_database, tmp_path) -> None:
+    path = reel_database.data_dir / "nodes" / "order.json"
+    path.parent.mkdir()
+    path.write_text("{")
+    stopping = threading.Event()
+    thread = threading.Thread(target=nodes.take_orders, args=(stopping,))
+    thread.start()
+    time.sleep(0.7)
+    assert thread.is_alive()
+    stopping.set()
+    thread.join(5)
+    order = nodes.give_order(0, "reel_trainer.run", str(tmp_path / "spec.json"))
+    assert nodes._order() == nodes.Order(
+        id=order, processes=0, program="reel_trainer.run", spec=tmp_path / "spec.json"
+    )
+    assert [each.name for each in path.parent.iterdir()] == ["order.json"]
