@@ -9,6 +9,7 @@ import typer
 from reel_shared.client import ApiError, Unreachable
 from reelsight.commands import console
 from reelsight.commands.attention import attention_difference
+from reelsight.commands.augment import augment
 from reelsight.commands.backups import backup, restore
 from reelsight.commands.datasets import dataset
 from reelsight.commands.doctor import doctor
@@ -19,6 +20,7 @@ from reelsight.commands.frames import frames
 from reelsight.commands.jobs import jobs
 from reelsight.commands.keys import keys
 from reelsight.commands.models import models
+from reelsight.commands.parts import api, migrate, reaper, worker
 from reelsight.commands.pictures import pictures
 from reelsight.commands.platform import demo, up
 from reelsight.commands.predict import predict
@@ -39,9 +41,12 @@ app.command()(demo)
 app.command()(doctor)
 app.command()(backup)
 app.command()(restore)
+for part in (migrate, api, worker, reaper):
+    app.command()(part)
 app.add_typer(films, name="films")
 app.add_typer(frames, name="frames")
 app.add_typer(pictures, name="pictures")
+app.add_typer(augment, name="augment")
 app.add_typer(dataset, name="dataset")
 app.command()(train)
 app.add_typer(trainings, name="trainings")

@@ -12,9 +12,9 @@ from reelsight.main import app
 from scripts.reference.tables import page, prose, table
 
 ABOUT = """What a person sees on a terminal a script gets as JSON: a command whose output is piped prints JSON. Progress
-goes to stderr. Exit codes: 0 done, 1 failed, 2 used wrongly, 3 nothing answers, 130 Ctrl-C, which leaves what
-was submitted running. Commands talk to the platform of `reel up`, or to `REEL_URL` with the key `REEL_TOKEN`.
-`reel --install-completion` teaches your shell."""
+goes to stderr. Exit codes: 0 done, 1 failed, 2 used wrongly, 3 nothing answers, 130 Ctrl-C: on a terminal a command
+that waits asks whether to detach or to cancel, piped it detaches, and what was submitted goes on. Commands talk to the
+platform of `reel up`, or to `REEL_URL` with the key `REEL_TOKEN`. `reel --install-completion` teaches your shell."""
 
 
 def written() -> str:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
+from rich.markup import escape
 from rich.table import Table
 
-from reel_shared.client import Unreachable
+from reel_shared.client import ApiError, Client, Unreachable
 from reelsight.commands import console
 
 FREE_GIB = 5
@@ -44,7 +45,10 @@ def show(findings: list[Finding]) -> None:
         table.add_column(heading)
     for finding in findings:
         mark = "[green]✓[/]" if finding.good else "[red]✗[/]"
-        table.add_row(mark, finding.part, finding.found, "" if finding.good else finding.remedy)
+        remedy = "" if finding.good else finding.remedy
+        table.add_row(
+            mark, finding.part, escape(finding.found), remedy
+        )  # a pause's reason is anybody's words
     console.out.print(table)
 
 
@@ -88,8 +92,8 @@ def _device(_data: Path) -> Iterator[Finding]:
 
 def _platform(data: Path) -> Iterator[Finding]:
     try:
-        url = console.client(url="", token="", data=data).base_url
-        answer = httpx.get(f"{url}/readyz", timeout=5, trust_env=False)
+        client = console.client(url="", token="", data=data)
+        answer = httpx.get(f"{client.base_url}/readyz", timeout=5, trust_env=False)
     except (Unreachable, httpx.TransportError):
         yield Finding("platform", True, "not running (start it with `reel up`)")
         return
@@ -97,6 +101,24 @@ def _platform(data: Path) -> Iterator[Finding]:
     for part, state in checks.items():
         found = "answers" if state["ok"] else str(state.get("detail", "does not answer"))
         yield Finding(part, state["ok"], found, f"See the logs in {data / 'logs'}.")
+    with client:
+        yield from _queues(client)
+
+
+def _queues(client: Client) -> Iterator[Finding]:
+    """Name the queues that are paused: their jobs are accepted and none begins."""
+    try:
+        rows = list(client.queues())
+    except ApiError as error:
+        yield Finding("queues", False, str(error), "It asks the database, with the key of client.json.")
+        return
+    paused = [row for row in rows if row["paused"]]
+    for row in paused:
+        why = f": {row['reason']}" if row["reason"] else ""
+        found = f"paused since {row['paused_at'][:19]}{why}; {row['queued']} jobs wait"
+        yield Finding(f"queue {row['name']}", False, found, f"reel queues resume {row['name']}")
+    if not paused:
+        yield Finding("queues", True, "none is paused")
 
 
 CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (_python, _machine, _packages, _device, _platform)

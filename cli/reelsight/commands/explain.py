@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from reel_shared.client import Client
 from reel_shared.contracts import ExplanationOptions, JsonObject
 from reelsight.commands import console
+from reelsight.commands.following import attended
 
 METHODS = ("gradcam", "guided", "guided_backprop")
 
@@ -83,9 +84,10 @@ def explain(
         )
     client = console.client(url=url, token=token, data=data)
     job = client.explain(picture, labels=labels, model=model, actual=actual, **options)
-    job = client.wait(job["id"])
+    job_id = job["id"]
+    job = attended(client, lambda: client.wait(job_id), live=lambda: [job_id])
     if job["state"] != "succeeded":
-        console.fail((job["error"] or {}).get("detail", f"{job['id']} {job['state']}"))
+        console.fail((job["error"] or {}).get("detail", f"{job_id} {job['state']}"))
     out.mkdir(parents=True, exist_ok=True)
     files = [
         {**about, "path": str(fetched(client, file, out / f"{picture.stem}-{name}"))}

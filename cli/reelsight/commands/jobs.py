@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from reel_shared.contracts import JsonObject
 from reelsight.commands import console
+from reelsight.commands.following import attended
 
 jobs = typer.Typer(help="List, show, watch, cancel and replay jobs.", no_args_is_help=True)
 JobId = Annotated[str, typer.Argument(help="The job's id, such as job_01a2….")]
@@ -59,7 +61,7 @@ def watch(
     token: console.TokenOption = "",
     data: console.DataOption = console.DEFAULT_DATA,
 ) -> None:
-    """Follow a job to its end; exits 1 when it fails. Ctrl-C leaves it running."""
+    """Follow a job to its end; exits 1 when it fails. Ctrl-C asks whether to detach or to cancel it."""
     client = console.client(url=url, token=token, data=data)
     columns = (
         TextColumn("{task.description}"),
@@ -67,14 +69,18 @@ def watch(
         TextColumn("{task.fields[text]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console.err) as bar:
-        task = bar.add_task(job_id, text="")
 
-        def update(job: dict[str, Any]) -> None:
-            progress = job["progress"]
-            bar.update(task, completed=progress["done"], total=progress["total"], text=progress_text(job))
+    def wait() -> JsonObject:
+        with Progress(*columns, console=console.err) as bar:
+            task = bar.add_task(job_id, text="")
 
-        job = client.wait(job_id, on_progress=update)
+            def update(job: JsonObject) -> None:
+                progress = job["progress"]
+                bar.update(task, completed=progress["done"], total=progress["total"], text=progress_text(job))
+
+            return client.wait(job_id, on_progress=update)
+
+    job = attended(client, wait, live=lambda: [job_id])
     if job["state"] != "succeeded":
         detail = (job["error"] or {}).get("detail", "")
         console.fail(f"{job_id} {job['state']}. {detail}")
@@ -105,7 +111,7 @@ def replay(
     console.out.print(f"{job['id']} is {job['state']}; watch it with `reel jobs watch {job['id']}`.")
 
 
-def progress_text(job: dict[str, Any]) -> str:
+def progress_text(job: JsonObject) -> str:
     """Return what a person wants to know of a job's progress in a few words."""
     progress = job["progress"]
     total = f"/{progress['total']}" if progress["total"] else ""

@@ -38,7 +38,7 @@ def train(
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the job.")] = False,
     as_json: console.JsonOption = False,
 ) -> None:
-    """Train a model; Ctrl-C leaves the training running."""
+    """Train a model; Ctrl-C asks whether to detach from the training or to cancel it."""
     fields = {
         "dataset_version_id": version,
         "recipe": recipe if recipe_file is None else read_recipe(recipe_file),

@@ -82,7 +82,7 @@ def extend(
 @trainings.command()
 @connected
 def watch(client: Client, job_id: JobId, as_json: console.JsonOption = False) -> None:
-    """Draw a training's losses, accuracy, rates and time left; JSON lines when piped. Ctrl-C leaves it running."""
+    """Draw a training's losses, accuracy, rates and time left; JSON lines when piped."""
     watched(client, job_id, as_json=as_json)
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from reel_shared.client import Client
 from reel_shared.contracts import TERMINAL, JsonObject
 from reelsight.commands import console
+from reelsight.commands.following import attended
 from reelsight.plot import plot
 
 LOOK_EVERY_SECONDS = 1.0
@@ -25,14 +26,9 @@ GIB = 2**30
 
 
 def watched(client: Client, job_id: str, *, as_json: bool) -> JsonObject:
-    """Follow a training to its end and return its job; Ctrl-C leaves it running. Ends the command when it fails."""
+    """Follow a training to its end and return its job. Ends the command when it fails."""
     look = watch_lines if console.wants_json(as_json) else watch_screen
-    try:
-        job = look(client, job_id)
-    except KeyboardInterrupt:
-        words = f"{job_id} goes on. Watch it with `reel trainings watch {job_id}`."
-        console.err.print(words, highlight=False, soft_wrap=True)
-        raise
+    job = attended(client, lambda: look(client, job_id), live=lambda: [job_id], watch="reel trainings watch")
     if job["state"] != "succeeded":
         console.fail(f"{job_id} {job['state']}. {(job['error'] or {}).get('detail', '')}".strip())
     return job

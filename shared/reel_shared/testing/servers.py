@@ -135,7 +135,7 @@ def _migrate(url: str) -> None:
     with_environment({"REEL_DATABASE__URL": url}, migrate)
 
 
-def with_environment(changes: dict[str, str], action: Callable[[], None]) -> None:
+def with_environment(changes: dict[str, str], action: Callable[[], object]) -> None:
     """Run ``action`` under changed settings and put everything back."""
     before = dict(os.environ)
     os.environ.update(changes)
