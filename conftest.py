@@ -1,4 +1,4 @@
-"""Gives every test of the repository the real servers and the settings for one test."""
+"""Gives every test of the repository the real servers, the settings for one test, and a browser to those that ask."""
 
 from __future__ import annotations
 
@@ -13,4 +13,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "REEL_TEST_GPU" not in os.environ:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
-pytest_plugins = ["reel_shared.testing.servers", "reel_shared.testing.stack"]
+pytest_plugins = [
+    "reel_shared.testing.servers",
+    "reel_shared.testing.stack",
+    "reel_shared.testing.browser",
+    "reel_shared.testing.answers",
+]

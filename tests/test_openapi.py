@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import re
+
 import jsonschema
 import pytest
 from fastapi.testclient import TestClient
@@ -13,6 +16,10 @@ from reel_shared.web.examples import ANSWERS, BODIES, Maker
 from reelsight.platform.server import app
 
 JSON = "application/json"
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+"""A picture."""
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +115,71 @@ def test_what_a_job_answers_says_where_it_is_and_when_to_ask(document):
         "queued",
         "article",
     )
+
+
+REFUSED = {"401", "403", "404", "413", "415"}
+"""What a request can be made to meet at any operation that lists it, whatever lies in the database."""
+
+
+class Asker:
+    """Asks one operation as it should not be asked, and notes what that was refused with."""
+
+    def __init__(self, client, name, operation):
+        self.client, self.given = client, set()
+        verb, path = name.split()
+        wanted = [one["name"] for one in operation.get("parameters", []) if one.get("required")]
+        self.request = {
+            "method": verb,
+            "url": re.sub(r"{\w+}", "none", path),
+            "params": {one: "none" for one in wanted if f"{{{one}}}" not in path},
+        }
+        bodies = operation.get("requestBody", {}).get("content", {})
+        self.example = {"content": PIXEL} if "image/*" in bodies else {}
+        if name in BODIES:
+            self.example = {"json": BODIES[name]}
+
+    def ask(self, token, **options):
+        headers = {"Authorization": f"Bearer {token}", **options.pop("headers", {})}
+        answer = self.client.request(**self.request, headers=headers, **(options or self.example))
+        self.given |= {str(answer.status_code)} & REFUSED
+
+
+@pytest.mark.servers
+def test_each_operation_lists_the_refusals_that_it_gives_and_no_others(document, reel):
+    """Asked without a key, with one that lacks the scope, for what is not there, with too much, and with no JSON."""
+    reel.configure(limits__json_bytes=20_000, limits__picture_bytes=20_000)
+    with transaction() as session:
+        keys = [create_key(session, scope, [scope])[1] for scope in ("read", "submit", "demo")]
+        _, admin = create_key(session, "admin", ["admin"])
+    client = TestClient(app())
+    wrong = []
+    for name, operation in operations(document):
+        asker = Asker(client, name, operation)
+        for token in ("reel_000000000000_" + "a" * 43, *keys):
+            asker.ask(token)
+        if "requestBody" in operation:
+            picture = "image/*" in operation["requestBody"]["content"]
+            read, unread = ("image/png", JSON) if picture else (JSON, "text/plain")
+            asker.ask(admin, content=PIXEL + b"x" * 2**21, headers={"Content-Type": read})
+            asker.ask(admin, content=b"words", headers={"Content-Type": unread})
+        if "{" in name:
+            asker.ask(admin)
+        listed = operation["responses"].keys() & REFUSED
+        missed = listed - asker.given - ({"404"} if "{" not in name else set())
+        if missed or asker.given - listed:
+            wrong.append(f"{name} lists {sorted(listed)} and gives {sorted(asker.given)}")
+    assert wrong == []
+
+
+def test_refusals_are_listed_by_their_own_statuses(document):
+    listed = {name: sorted(operation["responses"]) for name, operation in operations(document)}
+    assert listed["POST /v1/trainings"] == [
+        "202",
+        *["400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503"],
+    ]
+    assert listed["GET /v1/jobs/{job_id}"] == ["200", "304", "401", "404", "429", "500", "503"]
+    assert listed["POST /v1/models/{model}/predict"][-3:] == ["500", "503", "504"]
+    assert listed["GET /v1/limits"] == ["200"]
+    told = document["paths"]["/v1/models/{model_id}/promote"]["post"]["responses"]["422"]
+    assert told["description"] == "The request does not fit; The model does not pass its gates"
+    assert document["paths"]["/readyz"]["get"]["responses"]["503"]["content"].keys() == {JSON}

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from reel_augment.api import router as augment
@@ -15,7 +14,7 @@ from reel_explainer.api import router as explainer
 from reel_inference.api import router as inference
 from reel_ingest.api import router as ingest
 from reel_shared.client import PATHS
-from reel_shared.web.auth import SCOPES
+from reel_shared.web.auth import scopes_of
 from reel_shared.web.document import PARAMETERS
 from reel_shared.web.health import health_router
 from reel_trainer.api import router as trainer
@@ -63,7 +62,7 @@ def written() -> str:
                 operation = document["paths"][route.path][verb.lower()]
                 name = f"`{verb} {route.path}`"
                 about = prose(operation.get("description"))
-                rows.append((name, scopes(route.dependant), first_sentence(about)))
+                rows.append((name, " or ".join(scopes_of(route)) or _ANYBODY, first_sentence(about)))
                 details.append(_details(name, about, operation, schemas, verb, route.path))
         parts += [f"## {title}", table(("endpoint", "scope", "what"), rows), *filter(None, details)]
     return page("API", ABOUT, *parts, *_examples(schemas))
@@ -76,12 +75,6 @@ def _examples(schemas: dict[str, Any]) -> list[str]:
         for example in schema.get("examples", []):
             found += [f"### `{name}`", f"```json\n{json.dumps(example, indent=2, ensure_ascii=False)}\n```"]
     return ["## Examples", *found] if found else []
-
-
-def scopes(dependant: Dependant) -> str:
-    """Who may call it: any one of these scopes; `demo` stands for visitors without a key."""
-    found = [scope for inner in dependant.dependencies for scope in SCOPES.get(inner.call, ())]
-    return " or ".join(dict.fromkeys(found)) or _ANYBODY
 
 
 def _details(
@@ -141,13 +134,15 @@ def _body(operation: dict[str, Any], schemas: dict[str, Any]) -> list[tuple[str,
 
 
 def _answers(operation: dict[str, Any], schemas: dict[str, Any]) -> str:
+    refused = ", ".join(status for status in operation["responses"] if status >= "4")
+    otherwise = f" Otherwise {refused}: a [problem](problems.md)." if refused else ""
     for status, answer in operation["responses"].items():
         content = answer.get("content", {})
         if status.startswith("2"):
             schema = content.get("application/json", {}).get("schema")
             media = ", ".join(f"`{one}`" for one in content if one != "application/json")
             told = kind(schema, schemas) if schema else media or "nothing"
-            return f"Answers {status}: {told}."
+            return f"Answers {status}: {told}.{otherwise}"
     return ""
 
 

@@ -275,9 +275,12 @@ def test_openapi_tells_about_keys_problems_and_bodies(app: FastAPI) -> None:
         if path.startswith("/v1")
     }
     for name, operation in operations.items():
-        assert "application/problem+json" in operation["responses"]["4XX"]["content"], name
-        assert "422" not in operation["responses"], name
+        assert not {"4XX", "5XX", "default"} & operation["responses"].keys(), name
+        refused = {status for status in operation["responses"] if status >= "4"}
+        for status in refused:
+            assert "application/problem+json" in operation["responses"][status]["content"], (name, status)
         assert ("security" in operation) == (name != "get /v1/limits"), name
+        assert ("security" in operation) == ({"401", "429", "500", "503"} <= refused), name
     body = operations["post /v1/variants"]["requestBody"]["content"]["application/json"]["schema"]
     for reference in references(found):
         place: Any = found

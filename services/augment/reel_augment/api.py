@@ -16,6 +16,7 @@ from reel_shared.errors import NotFound, Unprocessable
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.app import create_app
 from reel_shared.web.auth import Submitter
+from reel_shared.web.refusals import refuses
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView
 
@@ -27,6 +28,7 @@ class VariantsJob(MakeVariantsRequest, Submission):
 
 
 @router.post("/v1/variants", status_code=202, response_model=JobView)
+@refuses(NotFound)
 def create_variants(body: VariantsJob, request: Request, principal: Submitter) -> Response:
     """Submit a job that makes the six variants of a dataset's web pictures, where they are missing."""
     return submit_job(MAKE_VARIANTS, body, principal, request, check=lambda session: _check(session, body))

@@ -32,7 +32,7 @@ from reel_shared.contracts import (
 from reel_shared.db.engine import reading
 from reel_shared.db.lookups import find_model
 from reel_shared.db.models import DatasetVersion, Job
-from reel_shared.errors import Conflict, Forbidden, NotFound, Unprocessable
+from reel_shared.errors import Conflict, Forbidden, NoModel, NotFound, Unprocessable
 from reel_shared.json_lines import JSON_LINES
 from reel_shared.security import Principal
 from reel_shared.storage import storage
@@ -42,6 +42,7 @@ from reel_shared.web.app import create_app
 from reel_shared.web.auth import Submitter, Visitor, require
 from reel_shared.web.envelope import with_urls
 from reel_shared.web.media import Family
+from reel_shared.web.refusals import refuses
 from reel_shared.web.requests import large_body
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, written_out
@@ -85,6 +86,7 @@ router = Router(tags=["explanations"])
 
 @router.post("/v1/explanations", status_code=202, response_model=JobView, openapi_extra=BODY)
 @large_body(lambda: uploads.byte_cap("picture"))
+@refuses(NotFound, NoModel)
 async def create_explanation(request: Request, principal: Visitor) -> Response:
     """Submit a job that explains a picture: JSON with the `key` of a stored one, or a form with `file` and the
     other fields (lists with commas)."""
@@ -124,6 +126,7 @@ class ExplanationBatchJob(ExplainPicturesRequest, Submission):
 
 
 @router.post("/v1/explanation-batches", status_code=202, response_model=JobView)
+@refuses(NotFound, NoModel)
 def create_explanation_batch(body: ExplanationBatchJob, principal: Submitter, request: Request) -> Response:
     """Submit a job that explains many pictures: a list of keys, or what a prediction job was not sure of; with
     the scope `read` also a prefix, or a model's mistakes."""
@@ -159,6 +162,7 @@ def _answered(session: Session, job_id: str, principal: Principal) -> str:
     response_class=StreamingResponse,
     responses={200: {"content": {JSON_LINES: {}}, "description": "a line for each picture"}},
 )
+@refuses(Conflict)
 def explanation_results(job_id: str, principal: Asker) -> StreamingResponse:
     """Return an ended batch's lines, every file in them with a link."""
     with reading() as session:
@@ -184,6 +188,7 @@ class AttentionDifferenceJob(CompareAttentionRequest, Submission):
 
 
 @router.post("/v1/attention-differences", status_code=202, response_model=JobView)
+@refuses(NotFound, NoModel)
 def create_attention_difference(
     body: AttentionDifferenceJob, principal: Submitter, request: Request
 ) -> Response:

@@ -37,6 +37,7 @@ from reel_shared.web.auth import Submitter, Visitor
 from reel_shared.web.deadlines import Patience
 from reel_shared.web.health import Check
 from reel_shared.web.media import Family
+from reel_shared.web.refusals import refuses
 from reel_shared.web.requests import large_body
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, written_out
@@ -132,6 +133,7 @@ MEMORY_NAME = "reelsight"
 @router.post("/v1/models/{model}/predict", response_model=Prediction, openapi_extra=PICTURE_BODY)
 @large_body(lambda: settings().limits.picture_bytes)
 @quotas.counts_as("predictions")
+@refuses(errors.BadPicture, errors.NoModel)
 async def predict(
     model: str,
     request: Request,
@@ -217,6 +219,7 @@ async def _shadowed(answered: Answered) -> None:
 
 @router.post("/v1/predictions", status_code=202, response_model=JobView, openapi_extra=JOB_BODY)
 @large_body(lambda: settings().limits.archive_bytes)
+@refuses(errors.NotFound, errors.NoModel)
 async def create_prediction(request: Request, principal: Submitter) -> Response:
     """Submit a job that answers pictures: JSON with `keys` or an `archive`, or a form with up to 1000 parts
     `file`, pictures all, or with one zip."""

@@ -33,6 +33,7 @@ from reel_shared.web.events import event_response
 from reel_shared.web.idempotency import once
 from reel_shared.web.media import ACCEPTED
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.refusals import refuses
 from reel_shared.web.requests import large_body
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, Page
@@ -52,6 +53,7 @@ StateName = Literal["queued", "running", "canceling", "succeeded", "failed", "ca
 
 
 @router.get("/v1/jobs", tags=["jobs"], response_model=Page[JobView])
+@refuses(Unprocessable)
 def list_jobs(
     principal: Lister,
     state: StateName | None = None,
@@ -100,6 +102,7 @@ def get_job(job_id: JobId, principal: Owner, request: Request) -> Response:
     response_model=JobView,
     responses={202: {"model": JobView, "description": "It runs and has been asked to stop"}},
 )
+@refuses(Conflict)
 def cancel_job(job_id: JobId, principal: Visitor) -> Response:
     """Cancel: a waiting job at once (200 `canceled`), a running one soon (202 `canceling`); 409 after its end."""
     with transaction() as session:
@@ -121,11 +124,13 @@ def replay_job(job_id: JobId, principal: Visitor, request: Request) -> Response:
     "/v1/jobs/{job_id}/events",
     tags=["jobs"],
     response_class=EventSourceResponse,
-    responses={200: {"content": {"text/event-stream": {}}, "description": "state, progress, metric, end"}},
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "state, progress, metric, curve, log, end"}
+    },
 )
 def job_events(job_id: JobId, principal: Owner, request: Request) -> Response:
-    """Server-sent events `state`, `progress`, `metric`, `curve` (of trainings), `end`; closed after 10 minutes,
-    `Last-Event-ID` goes on."""
+    """Server-sent events `state`, `progress`, `metric`, `curve` and `log` (of trainings), `end`; closed after 10
+    minutes, `Last-Event-ID` goes on."""
     with reading() as session:
         _visible(session, principal, job_id)
     return event_response(job_id, request)

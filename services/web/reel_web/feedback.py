@@ -15,7 +15,7 @@ from reel_shared.db.engine import reading, transaction
 from reel_shared.db.inserts import insert
 from reel_shared.db.lookups import find_model
 from reel_shared.db.models import Feedback, utcnow
-from reel_shared.errors import Forbidden, NotFound, Unprocessable
+from reel_shared.errors import Forbidden, NoModel, NotFound, Unprocessable
 from reel_shared.ids import new_id
 from reel_shared.retention import VISITORS
 from reel_shared.security import Principal
@@ -23,6 +23,7 @@ from reel_shared.storage import storage
 from reel_shared.web.auth import Reader, Submitter, Visitor
 from reel_shared.web.envelope import timestamp
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.refusals import refuses
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import Page
 from reel_shared.web.uploads import PREFIX, require_stored
@@ -64,6 +65,7 @@ class FeedbackView(BaseModel):
 
 
 @router.post("/v1/feedback", status_code=201, response_model=FeedbackView)
+@refuses(NotFound, NoModel)
 async def give_feedback(body: NewFeedback, principal: Visitor) -> Response:
     """Say whether an answer to an uploaded picture was right: `key`, `predicted`, `right`, and of a wrong one
     what it shows, `label`. The last word on a model's answer to a picture counts; a wrong one's picture is kept

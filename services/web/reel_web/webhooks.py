@@ -19,6 +19,7 @@ from reel_shared.web.auth import require
 from reel_shared.web.envelope import timestamp
 from reel_shared.web.idempotency import once
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.refusals import refuses
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import Page
 from reel_shared.webhooks import EVENTS, Event
@@ -183,6 +184,7 @@ def disable_endpoint(endpoint_id: EndpointId, principal: Caller) -> Response:
 
 
 @router.post("/v1/webhook-endpoints/{endpoint_id}/ping", status_code=202, response_model=DeliveryView)
+@refuses(Conflict)
 def ping_endpoint(endpoint_id: EndpointId, principal: Caller) -> Response:
     """Send a test of type `ping`, signed like all others; 409 when the endpoint is disabled."""
     with transaction() as session:
@@ -208,6 +210,7 @@ def list_deliveries(
 
 
 @router.post("/v1/webhook-deliveries/{delivery_id}/redeliver", status_code=202, response_model=DeliveryView)
+@refuses(Conflict)
 def redeliver(delivery_id: DeliveryId, principal: Caller) -> Response:
     """Send it again, under the same `webhook-id`; 409 when it waits to be sent or its endpoint is disabled."""
     with transaction() as session:

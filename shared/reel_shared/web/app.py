@@ -6,12 +6,13 @@ router to one ``create_app``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
 from reel_shared import outbox  # noqa: F401  its listener sends submitted jobs after each commit
 from reel_shared.web import document, problems
@@ -26,8 +27,20 @@ class Application(FastAPI):
         if self.openapi_schema is None:
             schemas = super().openapi().setdefault("components", {}).setdefault("schemas", {})
             schemas.update(problems.components())
-            document.complete(self.openapi_schema or {})
+            routes = {
+                (route.path, verb.lower()): route for route in routes_of(self) for verb in route.methods or ()
+            }
+            document.complete(self.openapi_schema or {}, routes)
         return super().openapi()
+
+
+def routes_of(router: FastAPI | APIRouter) -> Iterator[APIRoute]:
+    """Every route of a router and of the routers in it."""
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            yield route
+        elif (inner := getattr(route, "original_router", None)) is not None:
+            yield from routes_of(inner)
 
 
 def create_app(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import structlog
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
@@ -48,6 +49,12 @@ def require(*scopes: Scope) -> Callable[..., Awaitable[Principal]]:
 
     SCOPES[principal] = scopes
     return principal
+
+
+def scopes_of(route: APIRoute) -> list[Scope]:
+    """Return the scopes of which a caller of a route needs any one; ``demo`` stands for visitors without a key."""
+    found = [scope for inner in route.dependant.dependencies for scope in SCOPES.get(inner.call, ())]
+    return list(dict.fromkeys(found))
 
 
 async def _keyholder(token: str) -> Principal:

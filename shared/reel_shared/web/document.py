@@ -1,13 +1,17 @@
-"""Completes the OpenAPI document: an example of every body and answer, and the headers that FastAPI cannot see."""
+"""Completes the OpenAPI document: examples of bodies and answers, the headers and refusals that FastAPI cannot see."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from reel_shared.errors import DatabaseUnavailable, NotFound
+from fastapi.routing import APIRoute
+
+from reel_shared.web import refusals
+from reel_shared.web.auth import scopes_of
 from reel_shared.web.examples import ANSWERS, BODIES, Maker
+from reel_shared.web.problems import MEDIA_TYPE, PLACEHOLDERS
 from reel_shared.web.schemas import JobView
 
 Json = dict[str, Any]
@@ -39,8 +43,12 @@ PARAMETERS: Json = {
 """Headers that a caller may send."""
 
 
-def complete(document: Json) -> None:
-    """Add examples and headers to a document, in place."""
+def complete(document: Json, routes: Mapping[tuple[str, str], APIRoute]) -> None:
+    """Add examples, headers and each operation's own refusals to a document, in place.
+
+    Args:
+        routes: by path and verb in lower case.
+    """
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     if "JobView" in schemas:  # FastAPI leaves nulls out of all that it writes, out of examples too
@@ -54,14 +62,13 @@ def complete(document: Json) -> None:
         for verb, operation in verbs.items():
             name = f"{verb.upper()} {path}"
             _take(operation, list(_sent(verb, path, operation)))
+            route = routes[path, verb]
+            answers = operation["responses"]
+            for placeholder in PLACEHOLDERS:
+                answers.pop(placeholder)
+            answers.update(refusals.responses(operation, verb, route, scopes_of(route)))
             _answer(operation, path, verb)
             _show(operation, name, maker)
-
-
-_PROBLEMS = {
-    "4XX": NotFound("There is no job job_1."),
-    "5XX": DatabaseUnavailable("Every database connection is in use; try again in a moment."),
-}
 
 
 def _show(operation: Json, name: str, maker: Maker) -> None:
@@ -70,9 +77,9 @@ def _show(operation: Json, name: str, maker: Maker) -> None:
         body["example"] = BODIES[name]
     for status, answer in operation["responses"].items():
         for media, content in answer.get("content", {}).items():
-            if status in _PROBLEMS:
-                content["example"] = _PROBLEMS[status].problem()
-            elif name in ANSWERS:
+            if media == MEDIA_TYPE:
+                continue
+            if name in ANSWERS and status.startswith("2"):
                 content["example"] = ANSWERS[name]
             elif media == "application/json" and "schema" in content:
                 content["example"] = _with_request(maker.make(content["schema"]), name, status)
@@ -128,6 +135,8 @@ def _answer(operation: Json, path: str, verb: str) -> None:
             names.append("ETag")
         if path.endswith("/predict") and status == "200":
             names.append("Cache-Status")
-        if status in ("4XX", "5XX"):
-            names += ["Retry-After", "WWW-Authenticate"] if status == "4XX" else ["Retry-After"]
+        if status == "401":
+            names.append("WWW-Authenticate")
+        if status in ("429", "503") and "security" in operation:
+            names.append("Retry-After")
         answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in dict.fromkeys(names)}

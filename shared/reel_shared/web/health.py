@@ -18,6 +18,12 @@ from reel_shared.web.routing import Router
 __all__ = ["PLATFORM", "Check", "health_router", "look"]
 
 
+NOT_READY = {
+    "model": dict[str, Any],
+    "description": "a part does not answer; `checks` says which and why",
+}
+
+
 def health_router(checks: Sequence[Check]) -> Router:
     router = Router(tags=["health"])
     everything = (*PLATFORM, *checks)
@@ -27,7 +33,7 @@ def health_router(checks: Sequence[Check]) -> Router:
         """The process lives."""
         return {"status": "ok"}
 
-    @router.get("/readyz", response_model=dict[str, Any])
+    @router.get("/readyz", response_model=dict[str, Any], responses={503: NOT_READY})
     async def readyz() -> Response:
         """Database, Redis and storage answer; 503 otherwise. Of inference by itself also: the active model is
         warm; `checks.model` says which it is and what runs it."""

@@ -31,14 +31,10 @@ from reel_shared.web.schemas import Problem
 
 log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    code: {
-        "description": text,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-    for code, text in (("4XX", "Refused; the problem says why"), ("5XX", "Failed; the problem says why"))
-}
-"""For ``FastAPI(responses=…)``: every operation may answer with a problem."""
+PLACEHOLDERS = ("4XX", "5XX")
+RESPONSES: dict[int | str, dict[str, Any]] = {code: {"description": ""} for code in PLACEHOLDERS}
+"""For ``FastAPI(responses=…)``, which else would describe refusals of its own; ``document`` puts each operation's own
+ones in their place."""
 
 _BY_STATUS: dict[int, type[ReelError]] = {
     error.status: error
@@ -59,7 +55,7 @@ def install(app: FastAPI) -> None:
 
 
 def components() -> dict[str, Any]:
-    """Return the OpenAPI schemas that ``RESPONSES`` refers to."""
+    """Return the OpenAPI schemas of a problem, as ``refusals`` refers to them."""
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     return {**problem.pop("$defs"), "Problem": problem}
 

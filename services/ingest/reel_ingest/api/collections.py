@@ -20,6 +20,7 @@ from reel_shared.settings import settings
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.refusals import refuses
 from reel_shared.web.requests import large_body
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, Page
@@ -39,6 +40,7 @@ class NewCollection(CollectPicturesRequest, Submission):
     openapi_extra=submission_schema(NewCollection),
 )
 @large_body(lambda: settings().limits.archive_bytes)
+@refuses(NotFound)
 async def create_collection(request: Request, principal: Submitter) -> Response:
     """Collect pictures of a class: from a search, a list of addresses, an S3 prefix, or a zip file.
 

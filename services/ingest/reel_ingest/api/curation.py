@@ -22,10 +22,11 @@ from reel_shared.contracts.curation import (
 )
 from reel_shared.db.engine import reading, transaction
 from reel_shared.db.models import Image, ImageChange
-from reel_shared.errors import NotFound
+from reel_shared.errors import Conflict, NotFound
 from reel_shared.security import Principal
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.idempotency import once
+from reel_shared.web.refusals import refuses
 from reel_shared.web.routing import Router
 
 router = Router(tags=["curation"])
@@ -41,6 +42,7 @@ class Marked(BaseModel):
 
 
 @router.post("/v1/image-changes", response_model=ImageBatch)
+@refuses(NotFound, Conflict)
 def change_images(body: ChangeImagesRequest, principal: Submitter, request: Request) -> Response:
     """Set the state, the label or both of originals: up to 10,000 `image_ids`, or a `filter` (`dataset` and
     more) that finds at most 100,000; answers with a `batch_id`. Variants go along; a film's frames change their
@@ -50,6 +52,7 @@ def change_images(body: ChangeImagesRequest, principal: Submitter, request: Requ
 
 
 @router.post("/v1/image-changes/{batch_id}/undo", response_model=ImageBatch)
+@refuses(Conflict)
 def undo_image_changes(batch_id: str, principal: Submitter, request: Request) -> Response:
     """Put back what one action changed; pictures that were changed again since are left alone (`skipped`). It
     is an action too and can be undone."""
@@ -57,6 +60,7 @@ def undo_image_changes(batch_id: str, principal: Submitter, request: Request) ->
 
 
 @router.post("/v1/images/{image_id}/resolve", response_model=ImageBatch)
+@refuses(Conflict)
 def resolve_conflict(
     image_id: str, body: ResolveConflictRequest, principal: Submitter, request: Request
 ) -> Response:
@@ -97,6 +101,7 @@ def unmark_image(image_id: str, _principal: Submitter) -> None:
 
 
 @router.post("/v1/subject-marks", response_model=Marked)
+@refuses(NotFound)
 def mark_images(body: MarkImagesRequest, principal: Submitter, request: Request) -> Response:
     """Give up to 10,000 frames, `image_ids`, the same mark."""
 

@@ -8,9 +8,11 @@ from starlette.responses import Response
 
 from reel_ingest.api.forms import submission_schema
 from reel_shared.contracts import IMPORT_DATASET, ImportDatasetRequest
+from reel_shared.errors import NotFound
 from reel_shared.settings import settings
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Submitter
+from reel_shared.web.refusals import refuses
 from reel_shared.web.requests import large_body
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView
@@ -30,6 +32,7 @@ class NewImport(ImportDatasetRequest, Submission):
     openapi_extra=submission_schema(NewImport),
 )
 @large_body(lambda: settings().limits.archive_bytes)
+@refuses(NotFound)
 async def create_import(request: Request, principal: Submitter) -> Response:
     """Import a dataset: an export of `POST /v1/exports`, image folders, or pictures with a table, as a zip.
 

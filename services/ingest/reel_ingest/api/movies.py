@@ -18,10 +18,12 @@ from reel_shared.contracts import (
 )
 from reel_shared.db.engine import reading
 from reel_shared.db.models import Movie
+from reel_shared.errors import NotFound
 from reel_shared.settings import settings
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.refusals import refuses
 from reel_shared.web.requests import large_body
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, Page
@@ -36,6 +38,7 @@ class NewMovie(ExtractFramesRequest, Submission):
 
 @router.post("/v1/movies", status_code=202, response_model=JobView, openapi_extra=submission_schema(NewMovie))
 @large_body(lambda: settings().limits.upload_bytes)
+@refuses(NotFound)
 async def create_movie(request: Request, principal: Submitter) -> Response:
     """Take frames out of a film: one sent as `file` in a form, or one that lies in storage under `key`."""
     body = await read_submission(request, principal, NewMovie, families=["film"])

@@ -11,9 +11,11 @@ from reel_ingest.views import TakedownView, takedown_view
 from reel_shared.contracts import TAKE_DOWN_PICTURES, TakeDownPicturesRequest
 from reel_shared.db.engine import reading
 from reel_shared.db.models import Takedown
+from reel_shared.errors import NotFound
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Admin
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.refusals import refuses
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, Page
 
@@ -25,6 +27,7 @@ class NewTakedown(TakeDownPicturesRequest, Submission):
 
 
 @router.post("/v1/takedowns", status_code=202, response_model=JobView)
+@refuses(NotFound)
 def create_takedown(body: NewTakedown, principal: Admin, request: Request) -> Response:
     """Remove pictures for good. At once they and their variants are `removed`, then their files go. Asking
     again finishes what did not."""

@@ -17,9 +17,10 @@ from reel_shared.contracts import (
 )
 from reel_shared.db.lookups import find_model
 from reel_shared.db.models import Image
-from reel_shared.errors import Unprocessable
+from reel_shared.errors import NoModel, NotFound, Unprocessable
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Submitter
+from reel_shared.web.refusals import refuses
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView
 from reel_trainer import catalogue
@@ -41,6 +42,7 @@ class NewLearningRate(FindLearningRateRequest, Submission):
 
 
 @router.post("/v1/label-checks", status_code=202, response_model=JobView)
+@refuses(NotFound, NoModel)
 def create_label_check(body: NewLabelCheck, principal: Submitter, request: Request) -> Response:
     """Propose pictures that are probably filed under a wrong label, each judged by what never saw it."""
 
@@ -52,6 +54,7 @@ def create_label_check(body: NewLabelCheck, principal: Submitter, request: Reque
 
 
 @router.post("/v1/leak-gaps", status_code=202, response_model=JobView)
+@refuses(NotFound)
 def create_leak_gap(body: NewLeakGap, principal: Submitter, request: Request) -> Response:
     """Measure how much better a model looks when neighbours lie on both sides: two short trainings."""
     recipe = load_recipe(body.recipe)
@@ -69,6 +72,7 @@ def create_leak_gap(body: NewLeakGap, principal: Submitter, request: Request) ->
 
 
 @router.post("/v1/learning-rates", status_code=202, response_model=JobView)
+@refuses(NotFound)
 def create_learning_rate(body: NewLearningRate, principal: Submitter, request: Request) -> Response:
     """Find a stage's learning rate: a few steps at rising rates, whose losses suggest one. Keeps no weights."""
     recipe = load_recipe(body.recipe)

@@ -11,10 +11,12 @@ from reel_shared import manifest as manifests
 from reel_shared.contracts import EXPORT_DATASET, ExportDatasetRequest, StoredFile, VersionDiff
 from reel_shared.db.engine import reading
 from reel_shared.db.models import DatasetVersion
+from reel_shared.errors import NotFound
 from reel_shared.manifest import Manifest
 from reel_shared.storage import hasty_storage
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Reader, Submitter
+from reel_shared.web.refusals import refuses
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView
 from reel_trainer import catalogue
@@ -29,6 +31,7 @@ class NewExport(ExportDatasetRequest, Submission):
 
 
 @router.post("/v1/exports", status_code=202, response_model=JobView)
+@refuses(NotFound)
 def create_export(body: NewExport, principal: Submitter, request: Request) -> Response:
     """Pack a dataset version as a zip: image folders, Hugging Face metadata, one table, the manifest."""
     return submit_job(

@@ -14,11 +14,13 @@ from reel_shared.contracts import AliasReason, GateReport, Model, PromoteRequest
 from reel_shared.db.engine import reading, transaction
 from reel_shared.db.lookups import find_model
 from reel_shared.db.models import AliasChange, TrainedModel
+from reel_shared.errors import Conflict, GatesFailed, NotFound
 from reel_shared.security import Principal
 from reel_shared.settings import Gates, settings
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.idempotency import once
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.refusals import refuses
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import Page
 from reel_trainer import aliases, registry
@@ -45,6 +47,7 @@ def get_model_gates(model_id: ModelId, _principal: Reader) -> Response:
 
 
 @router.post("/v1/models/{model_id}/promote", response_model=ModelView)
+@refuses(GatesFailed)
 def promote_model(
     model_id: ModelId, principal: Submitter, request: Request, body: PromoteRequest = THROUGH_THE_GATES
 ) -> Response:
@@ -62,12 +65,14 @@ def promote_model(
 
 
 @router.post("/v1/models/{model_id}/activate", response_model=ModelView)
+@refuses(GatesFailed)
 def activate_model(model_id: ModelId, principal: Submitter, request: Request) -> Response:
     """The same as `promote` without a body: through the gates. Doing it twice changes nothing."""
     return promote_model(model_id, principal, request)
 
 
 @router.post("/v1/models/rollback", response_model=ModelView)
+@refuses(Conflict, NotFound)
 def roll_back(principal: Submitter, request: Request, body: AliasReason = NO_REASON) -> Response:
     """Let the model serve again that served before the active one; 409 when there is none, or it was taken down."""
     return _moved(
@@ -80,6 +85,7 @@ def roll_back(principal: Submitter, request: Request, body: AliasReason = NO_REA
 
 
 @router.post("/v1/models/{model_id}/candidate", response_model=ModelView)
+@refuses(Conflict)
 def name_candidate(
     model_id: ModelId, principal: Submitter, request: Request, body: AliasReason = NO_REASON
 ) -> Response:

@@ -9,8 +9,10 @@ from starlette.responses import JSONResponse, Response
 
 from reel_shared.contracts import ShadowReport, ShadowRequest
 from reel_shared.db.engine import reading, transaction
+from reel_shared.errors import Conflict, NotFound
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.idempotency import once
+from reel_shared.web.refusals import refuses
 from reel_shared.web.routing import Router
 from reel_trainer import shadows
 from reel_trainer.api.models import ModelId
@@ -20,6 +22,7 @@ TENTH = ShadowRequest()
 
 
 @router.get("/v1/models/shadow", response_model=ShadowReport)
+@refuses(NotFound)
 def get_shadow(_principal: Reader) -> Response:
     """How the shadow compares: `asked`, `agreement`, `confidence_difference`, `disagreements`; counted anew
     when either model changes."""
@@ -28,6 +31,7 @@ def get_shadow(_principal: Reader) -> Response:
 
 
 @router.post("/v1/models/{model_id}/shadow", response_model=ShadowReport)
+@refuses(Conflict)
 def start_shadow(
     model_id: ModelId, principal: Submitter, request: Request, body: ShadowRequest = TENTH
 ) -> Response:
@@ -46,6 +50,7 @@ def start_shadow(
 
 
 @router.delete("/v1/models/{model_id}/shadow", status_code=204)
+@refuses(Conflict)
 def stop_shadow(model_id: ModelId, principal: Submitter) -> Response:
     """Ask the shadow no more and forget what was counted; 409 when this model is not the shadow."""
     with transaction() as session:

@@ -16,12 +16,13 @@ from reel_shared.contracts import (
     TrainModelRequest,
 )
 from reel_shared.db.engine import reading, transaction
-from reel_shared.errors import Conflict, NotFound
+from reel_shared.errors import Conflict, NoModel, NotFound
 from reel_shared.security import Principal
 from reel_shared.web.accepted import Submission, accepted, submit_job
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.envelope import envelope
 from reel_shared.web.quotas import counts_as
+from reel_shared.web.refusals import refuses
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, Page
 from reel_trainer import catalogue, extending
@@ -41,6 +42,7 @@ class NewTraining(TrainModelRequest, Submission):
 
 
 @router.post("/v1/trainings", status_code=202, response_model=JobView, tags=["models"])
+@refuses(NotFound, Conflict, NoModel)
 def create_training(body: NewTraining, principal: Submitter, request: Request) -> Response:
     """Train a model on a dataset version by a recipe that ships or one that is sent. A version that is not
     certified is refused unless `allow_uncertified`, one with pictures that were taken down always."""
@@ -69,6 +71,7 @@ class StopTraining(Model):
 
 @router.post("/v1/trainings/{job_id}/stop", status_code=202, response_model=JobView, tags=["models"])
 @counts_as("writes")
+@refuses(Conflict)
 def stop_training(job_id: str, body: StopTraining, _principal: Submitter, request: Request) -> Response:
     """Stop a training now or after the epoch; it ends as canceled and can be resumed from its last checkpoint."""
     with transaction() as session:
@@ -88,6 +91,7 @@ class ResumeTraining(Submission):
 
 
 @router.post("/v1/trainings/{job_id}/resume", status_code=202, response_model=JobView, tags=["models"])
+@refuses(Conflict)
 def resume_training(job_id: str, body: ResumeTraining, principal: Submitter, request: Request) -> Response:
     """Go on with a failed or canceled training from its last checkpoint, as a new job with the same request."""
     with reading() as session:
@@ -107,6 +111,7 @@ class ExtendTraining(Submission):
 
 
 @router.post("/v1/trainings/{job_id}/extend", status_code=202, response_model=JobView, tags=["models"])
+@refuses(Conflict)
 def extend_training(job_id: str, body: ExtendTraining, principal: Submitter, request: Request) -> Response:
     """Trains a finished training's model further, body and head, as a new job that makes a new model: by its
     `recipe`, `dataset_version_id` and `seed` unless others are named, with `activate` and `allow_uncertified`.

@@ -20,6 +20,7 @@ from reel_shared.storage import hasty_storage
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.auth import Reader, Submitter
 from reel_shared.web.pagination import Cursor, Limit, listing
+from reel_shared.web.refusals import refuses
 from reel_shared.web.routing import Router
 from reel_shared.web.schemas import JobView, Page
 from reel_trainer import catalogue
@@ -36,6 +37,7 @@ class NewDatasetVersion(BuildDatasetVersionRequest, Submission):
 
 
 @router.post("/v1/dataset-versions", status_code=202, response_model=JobView, tags=["dataset versions"])
+@refuses(NotFound)
 def create_dataset_version(body: NewDatasetVersion, principal: Submitter, request: Request) -> Response:
     """Split a dataset as it stands into train and validation, whole scenes and lineages on one side."""
 
