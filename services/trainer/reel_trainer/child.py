@@ -9,6 +9,7 @@ import queue
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,17 @@ import structlog
 from reel_shared import threads
 from reel_shared.contracts import Model
 from reel_shared.errors import ReelError
+from reel_trainer.child_log import ChildLog
 from reel_trainer.launch import may_be_several
 from reel_trainer.program import EXIT_STOPPED
 
 log = structlog.get_logger(__name__)
 
+Hear = Callable[[str, dict[str, Any]], None]
+LOG = "log"
+"""The event whose ``lines`` the child has written on standard error, warnings above all."""
 LOOK_EVERY_SECONDS = 0.5
+TELL_EVERY_SECONDS = 2.0
 STOP_SECONDS = 2.0
 """From SIGTERM to SIGKILL. A child that imports torch hears late, and a training publishes nothing before its end."""
 _LINES = 10_000
@@ -54,7 +60,7 @@ def follow(
     spec: Model,
     folder: Path,
     *,
-    hear: Callable[[str, dict[str, Any]], None],
+    hear: Hear,
     look: Callable[[], object],
     processes: int = 1,
 ) -> bool:
@@ -62,13 +68,14 @@ def follow(
 
     ``processes`` are that many that work together, 0 one for each GPU.
 
-    ``hear`` gets its events, ``look`` runs twice a second; either may raise. Whatever they raise stops the child
+    ``hear`` gets its events, and as events ``log`` the lines that it writes on standard error. ``look`` runs twice a
+    second; either may raise. Whatever they raise stops the child
     first (SIGTERM, then SIGKILL). A signal that ``look`` returns is sent to the child, once; of several processes to
     the first. Raises ChildFailed with the child's reason, ReelError when it died without one.
     """
-    path, story = folder / "spec.json", folder / "child.log"
+    path, story = folder / "spec.json", ChildLog(folder / "child.log")
     path.write_text(spec.model_dump_json())
-    with story.open("wb") as stderr:
+    with story.path.open("wb") as stderr:
         child = subprocess.Popen(
             _command(program, path, processes),
             stdout=subprocess.PIPE,
@@ -77,8 +84,9 @@ def follow(
             start_new_session=True,  # a Ctrl-C in the terminal is for the worker, which then stops the child
         )
     try:
-        heard = _listen(child, hear, look)
+        heard = _listen(child, hear, look, story)
         code = child.wait()
+        _tell(story, hear, last=True)
     finally:
         _stop(child)
     if code and heard.error:
@@ -86,7 +94,7 @@ def follow(
     if heard.asked and (code == EXIT_STOPPED or (heard.stopped and not code)):
         return False
     if code or heard.stopped:
-        log.error("child.died", program=program, code=code, story=_tail(story))
+        log.error("child.died", program=program, code=code, story=story.tail())
         if may_be_several(processes):
             raise ReelError(
                 "One of the processes that trained together died, and the others with it; the worker's log has the "
@@ -116,8 +124,9 @@ class _Heard:
 
 def _listen(
     child: subprocess.Popen[bytes],
-    hear: Callable[[str, dict[str, Any]], None],
+    hear: Hear,
     look: Callable[[], object],
+    story: ChildLog,
 ) -> _Heard:
     """Pass events on until the child closes its output; return what was not for ``hear``.
 
@@ -125,9 +134,12 @@ def _listen(
     """
     lines: queue.Queue[bytes | None] = queue.Queue(_LINES)
     threads.start(_read, child, lines, name="child-events")
-    heard, spoken, sent = _Heard(), False, None
+    heard, spoken, sent, told = _Heard(), False, None, time.monotonic()
     while True:
         wish = look()
+        if time.monotonic() - told >= TELL_EVERY_SECONDS:
+            told = time.monotonic()
+            _tell(story, hear)
         if isinstance(wish, signal.Signals) and spoken and wish != sent:
             sent, heard.asked = wish, True
             _signal(child, heard.pid, wish)
@@ -147,6 +159,12 @@ def _listen(
             heard.stopped = True
         else:
             hear(name, event)
+
+
+def _tell(story: ChildLog, hear: Hear, *, last: bool = False) -> None:
+    lines = story.news(last=last)
+    if lines:
+        hear(LOG, {"lines": lines})
 
 
 def _signal(child: subprocess.Popen[bytes], pid: int | None, wish: signal.Signals) -> None:
@@ -180,7 +198,3 @@ def _meaning(code: int) -> str:
     if code == -signal.SIGKILL:
         return "SIGKILL (most often: out of memory; take smaller batches)"
     return f"signal {-code}" if code < 0 else f"code {code}"
-
-
-def _tail(path: Path) -> str:
-    return path.read_bytes()[-2000:].decode(errors="replace")

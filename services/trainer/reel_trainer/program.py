@@ -82,10 +82,17 @@ def run_program(arguments: list[str], spec: type[SpecT], work: Callable[[SpecT, 
             events.write("stopped", {})
         return 0  # torchrun takes any other code for a failure
     except ReelError as error:
+        say(f"error: {error.detail}")
         facts = {"code": error.code, "status": error.status, "retryable": error.retryable}
         events.write("error", {**facts, "detail": error.detail})
         return EXIT_FAILED
     return 0
+
+
+def say(words: str) -> None:
+    """Write a line to the log that people see: standard error, beside the warnings of libraries."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S', time.gmtime())} {words}\n")
+    sys.stderr.flush()
 
 
 def _read(spec: type[SpecT], path: Path) -> SpecT:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from reel_shared import certificate as certificates
 from reel_shared import manifest as manifests
@@ -15,7 +15,7 @@ from reel_shared.cores import usable_cores
 from reel_shared.errors import Unprocessable
 from reel_shared.manifest import Manifest
 from reel_trainer.leaks import certify
-from reel_trainer.program import Report, run_program
+from reel_trainer.program import Report, run_program, say
 from reel_trainer.recipe import Recipe
 
 RESULT = "result.json"
@@ -61,8 +61,12 @@ def run(spec: Spec, report: Report) -> None:
     from reel_trainer.training import Keeping, train_model
 
     group = join()
-    torch.set_num_threads(spec.threads or max(1, usable_cores() // group.here))
+    threads = spec.threads or max(1, usable_cores() // group.here)
+    torch.set_num_threads(threads)
     if group.first:
+        report = _aloud(report)
+        say(f"torch {torch.__version__}, {threads} threads, {group.size} processes")
+        say(f"recipe {spec.recipe.name}: {spec.recipe.architecture} from {spec.weights_name or spec.weights}")
         preflight.check(
             manifest,
             spec.recipe,
@@ -89,6 +93,7 @@ def run(spec: Spec, report: Report) -> None:
     from reel_trainer.export import Identity, export
     from reel_trainer.reporting import report_training
 
+    say(f"trained for {trained.seconds:.0f} s on {trained.device} in {trained.precision}; exporting")
     refit = (NOT_HELD_OUT,) if spec.recipe.train_on_validation else ()
     who = Identity(
         spec.model_id,
@@ -116,6 +121,21 @@ def run(spec: Spec, report: Report) -> None:
         "seconds": trained.seconds,
     }
     (spec.out / RESULT).write_text(json.dumps(result))
+    for note in notes:
+        say(f"note: {note}")
+    say("the model is written")
+
+
+def _aloud(report: Report) -> Report:
+    """Also say each epoch in the log."""
+
+    def told(event: str, data: dict[str, Any]) -> None:
+        if event == "epoch":
+            losses = f"training loss {data['train_loss']:.4f}, validation loss {data['valid_loss']:.4f}"
+            say(f"{data['stage']}, epoch {data['epoch']}: {losses}, accuracy {data['accuracy']:.1%}")
+        report(event, data)
+
+    return told
 
 
 def _learnt_before(spec: Spec) -> list[str]:

@@ -57,6 +57,8 @@ def test_end_to_end(shapes, recipe, tmp_path) -> None:
     assert code == 0, err
     names = [event["event"] for event in events]
     assert set(names) == {"progress", "curve", "epoch", "stage"}
+    told = [words in err for words in ("torch 2", "h, epoch 1: training loss ", "the model is written")]
+    assert all(told), err
     result = json.loads((tmp_path / "out/result.json").read_text())
     assert result["precision"] == "fp32"
     assert [point["step"] for point in result["curve"]["h"]] == list(range(1, len(result["curve"]["h"]) + 1))
@@ -69,6 +71,7 @@ def test_known_errors_are_one_line(shapes, recipe, tmp_path) -> None:
     assert [event["event"] for event in events] == ["error"]
     assert (events[0]["code"], events[0]["status"]) == ("unprocessable", 422)
     assert "gone.safetensors is not a readable safetensors file" in events[0]["detail"]
+    assert f"error: {events[0]['detail']}" in err
 
 
 def test_a_damaged_picture_is_told_before_any_is_decoded(shapes, recipe, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Owns the words for a job's events and the files in its result. Called by the pages of jobs and trainings."""
+"""Owns the words for a job's events and the end of its log. Called by the pages of jobs and trainings."""
 
 from __future__ import annotations
 
@@ -12,17 +12,34 @@ from reel_shared.web.envelope import timestamp
 from reel_web.rendering import byte_size
 
 EVENT_ROWS = 500
+LOG_LINES = 200
+"""So much of a log is shown; `GET /v1/jobs/{id}/events` has what is kept."""
 
 
 def timeline_of(session: Session, job_id: str) -> list[dict[str, Any]]:
-    """A job's events in their order, the newest ``EVENT_ROWS``: states and figures; the points of curves are drawn."""
+    """A job's events in their order, the newest ``EVENT_ROWS``: states and figures; curves are drawn elsewhere."""
     query = (
         sa.select(JobEvent)
-        .where(JobEvent.job_id == job_id, JobEvent.type != "curve")
+        .where(JobEvent.job_id == job_id, JobEvent.type.not_in(("curve", "log")))
         .order_by(JobEvent.id.desc())
         .limit(EVENT_ROWS)
     )
     return [timeline_entry(event) for event in reversed(session.scalars(query).all())]
+
+
+def log_of(session: Session, job_id: str) -> list[str]:
+    """The last lines that the job's process wrote, the newest last."""
+    query = (
+        sa.select(JobEvent.data)
+        .where(JobEvent.job_id == job_id, JobEvent.type == "log")
+        .order_by(JobEvent.id.desc())
+        .limit(LOG_LINES)
+    )
+    lines: list[str] = []
+    for data in reversed(session.scalars(query).all()):
+        skipped = data.get("skipped")
+        lines += [f"… {skipped} lines more"] * bool(skipped) + data["lines"]
+    return lines[-LOG_LINES:]
 
 
 def timeline_entry(event: JobEvent) -> dict[str, Any]:
@@ -71,14 +88,3 @@ def _figure(name: str, value: Any) -> str:
     if name.endswith("memory") and isinstance(value, int):
         return byte_size(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def stored_files(result: Any, name: str = "") -> list[dict[str, Any]]:
-    """Every stored file in a result, with where it stands in it: `explanations 0 gradcam`."""
-    if isinstance(result, list):
-        return [file for place, item in enumerate(result) for file in stored_files(item, f"{name} {place}")]
-    if not isinstance(result, dict):
-        return []
-    if {"key", "media_type", "size", "url"} <= result.keys():
-        return [{**result, "name": name.strip(), "picture": result["media_type"].startswith("image/")}]
-    return [file for part, item in result.items() for file in stored_files(item, f"{name} {part}")]

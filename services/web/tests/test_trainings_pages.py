@@ -113,6 +113,23 @@ def test_trainings_are_for_keys_that_read(client, sign_in):
     assert client.get("/trainings").status_code == 403
 
 
+def test_the_end_of_its_log_stands_on_the_page_of_a_training(submitter):
+    job_id, lease = train()
+    assert 'id="log"' not in submitter.get(f"/trainings/{job_id}").text
+    with transaction() as session:
+        jobs.metric(session, lease, {"lines": ["the first"], "skipped": 0}, type="log")
+        for number in range(10):
+            lines = [f"line {number}-{line}" for line in range(40)]
+            jobs.metric(session, lease, {"lines": [*lines, "<b>UserWarning</b>"], "skipped": 7}, type="log")
+    page = submitter.get(f"/trainings/{job_id}").text
+    assert "line 9-39\n&lt;b&gt;UserWarning&lt;/b&gt;</code>" in page
+    assert "… 7 lines more" in page
+    assert "the first" not in page
+    twin = submitter.get(f"/trainings/{job_id}.json").json()
+    assert (len(twin["log"]), twin["log"][-2:]) == (200, ["line 9-39", "<b>UserWarning</b>"])
+    assert not any(event["look"] == "log" for event in twin["events"])
+
+
 def test_the_list_shows_trainings_and_nothing_else(submitter):
     running, _ = train()
     done, _ = train("demo")

@@ -1,4 +1,5 @@
-"""A job's life as server-sent events: ``state``, ``progress``, ``metric``, ``curve``, ``end``; ``api`` calls it.
+"""A job's life as server-sent events: ``state``, ``progress``, ``metric``, ``curve``, ``log``,
+``end``; ``api`` calls it.
 
 The event id is the row id in ``job_events``, so that ``Last-Event-ID`` goes on where a connection broke.
 ``progress`` is not kept, has no id and comes at most twice a second.

@@ -10,8 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from reel_shared.db.models import TrainingMetrics, utcnow
+from reel_shared.db.models import JobEvent, TrainingMetrics, utcnow
 from reel_shared.runner import Context
+from reel_trainer.child import LOG
+
+LOG_EVENTS, LOG_LINES = 20, 40
+"""A log is kept in so many events of so many lines at most: its end is what people ask for."""
 
 
 def keep_curve(context: Context, data: dict[str, Any]) -> None:
@@ -38,6 +42,20 @@ def keep_epoch(context: Context, data: dict[str, Any]) -> None:
         row.epochs = [*row.epochs, data]
 
     context.note("metric", data, write=write)
+
+
+def keep_log(context: Context, data: dict[str, Any]) -> None:
+    """Note lines of the log; of all that were told the newest ``LOG_EVENTS`` times stay."""
+    lines = data["lines"]
+    kept = {"lines": lines[-LOG_LINES:], "skipped": max(0, len(lines) - LOG_LINES)}
+    context.note(LOG, kept, write=lambda session: _forget_older(session, context.job_id))
+
+
+def _forget_older(session: Session, job_id: str) -> None:
+    logs = sa.select(JobEvent.id).where(JobEvent.job_id == job_id, JobEvent.type == LOG)
+    older = session.scalars(logs.order_by(JobEvent.id.desc()).offset(LOG_EVENTS)).all()
+    if older:
+        session.execute(sa.delete(JobEvent).where(JobEvent.id.in_(older)))
 
 
 def _begin(session: Session, job_id: str, data: dict[str, Any]) -> None:

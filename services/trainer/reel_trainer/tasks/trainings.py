@@ -36,7 +36,7 @@ from reel_shared.runner import Context, task
 from reel_shared.settings import settings
 from reel_shared.storage import storage
 from reel_trainer import catalogue, extending
-from reel_trainer.child import follow
+from reel_trainer.child import LOG, follow
 from reel_trainer.recipe import Recipe, load_recipe
 from reel_trainer.rows import used_rows
 from reel_trainer.run import RESULT, Spec
@@ -112,6 +112,8 @@ def _hearing(context: Context, tracking: Tracking | None) -> Callable[[str, dict
             checkpointing.keep(context, data)
         elif event == "curve":
             metrics.keep_curve(context, data)
+        elif event == LOG:
+            metrics.keep_log(context, data)
         elif event == "epoch":
             metrics.keep_epoch(context, data)
             if tracking is not None:

@@ -21,7 +21,7 @@ from reel_web import trainings
 from reel_web.pages.datasets import version_summary
 from reel_web.rendering import PageRoute, page
 from reel_web.sessions import Reader
-from reel_web.timeline import timeline_of
+from reel_web.timeline import log_of, timeline_of
 
 router = Router(route_class=PageRoute)
 PAGE_ROWS = 25
@@ -117,6 +117,7 @@ def show_training(job_id: str, request: Request, viewer: Reader) -> Response:
             ),
             "may_change": viewer.may("submit"),
             "events": timeline_of(session, job_id),
+            "log": log_of(session, job_id),
             "urls": envelope(job)["urls"],
         }
     charts = {

@@ -69,7 +69,10 @@ class Job(Base):
 
 
 class JobEvent(Base):
-    """What happened to a job, in order. Never changed; at most one terminal event a job."""
+    """What happened to a job, in order. Never changed; at most one terminal event a job.
+
+    Never deleted either, but for the older ones of type ``log``: of a process's log the end is kept.
+    """
 
     __tablename__ = "job_events"
 
