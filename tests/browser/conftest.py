@@ -14,36 +14,18 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
-from axe_playwright_python import sync_playwright as axe
 from playwright import sync_api as playwright
 
 from reel_shared.db.engine import transaction
 from reel_shared.embedded import Seaweed
 from reel_shared.s3 import connect
 from reel_shared.security import create_key
+from reel_shared.testing import browser
+from reel_shared.testing.browser import PATIENCE_SECONDS, WIDE
 from reel_shared.testing.stack import forget
 from reel_shared.web import sessions
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 START_SECONDS = 20
-PATIENCE_SECONDS = 20
-WIDE, PHONE = (1280, 860), (390, 844)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[playwright.Browser]:
-    """The system's Chromium, or the one that playwright has fetched for itself.
-
-    Not longer than a module: while playwright is there, nobody else in this process may run an event loop.
-    """
-    with playwright.sync_playwright() as driver:
-        path = CHROMIUM or driver.chromium.executable_path
-        if not Path(path).exists():
-            pytest.skip("no Chromium is found; `make test-browser` installs one")
-        # Chromium's own sandbox needs rights that containers and root do not have.
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @dataclass(frozen=True)
@@ -103,50 +85,12 @@ def site(_migrated_sqlite: Path, _s3: Seaweed, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def open_page(chromium: playwright.Browser, site: Site) -> Iterator[Callable[..., playwright.Page]]:
-    """Open an address of the site in a fresh, signed-in browser: ``open_page("/jobs", dark=True, size=PHONE)``.
+    """Open an address of the site in a fresh, signed-in browser: ``open_page("/jobs", dark=True, size=PHONE)``."""
+    cookie = {"name": sessions.COOKIE, "value": site.cookie, "url": site.url}
+    with browser.pages(chromium, site.url, cookies=[cookie]) as opened:
 
-    A page that throws, or is refused something by its content policy, fails the test at its end.
-    """
-    contexts: list[playwright.BrowserContext] = []
-    wrong: list[str] = []
+        def signed_in(path: str, *, dark: bool = False, size: tuple[int, int] = WIDE) -> playwright.Page:
+            scheme = "dark" if dark else "light"
+            return opened(path, color_scheme=scheme, viewport=browser.viewport(size))
 
-    def heard(message: playwright.ConsoleMessage) -> None:
-        if (
-            message.type == "error" and "status of 4" not in message.text
-        ):  # refusals are shown by the page itself
-            wrong.append(message.text)
-
-    def opened(path: str, *, dark: bool = False, size: tuple[int, int] = WIDE) -> playwright.Page:
-        context = chromium.new_context(
-            base_url=site.url,
-            color_scheme="dark" if dark else "light",
-            viewport={"width": size[0], "height": size[1]},
-        )
-        contexts.append(context)
-        context.add_cookies([{"name": sessions.COOKIE, "value": site.cookie, "url": site.url}])
-        context.set_default_timeout(1000 * PATIENCE_SECONDS)
-        page = context.new_page()
-        page.on("console", heard)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(path)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
-@pytest.fixture(scope="session")
-def faults() -> Callable[[playwright.Page], list[str]]:
-    """What axe finds that keeps people from using a page: serious and critical, each with where it is."""
-
-    def found(page: playwright.Page) -> list[str]:
-        return [
-            f"{violation['id']}: {node['target']} {node['failureSummary']}"
-            for violation in axe.Axe().run(page).response["violations"]
-            if violation["impact"] in ("serious", "critical")
-            for node in violation["nodes"]
-        ]
-
-    return found
+        yield signed_in

@@ -5,7 +5,6 @@ A real network of random weights answers and is explained; a thread does the exp
 
 from __future__ import annotations
 
-import base64
 import io
 import threading
 import time
@@ -25,14 +24,15 @@ from reel_shared.images import PREPROCESSING
 from reel_shared.model_card import CARD, EVALUATION, GRAPH, WEIGHTS, ModelCard, facts_of
 from reel_shared.runner import run_job
 from reel_shared.storage import storage
+from reel_shared.testing.browser import give, pages
 from reel_shared.testing.evaluations import Judged, evaluation
 from reel_shared.testing.registry import add_model, add_version
 from reel_trainer.export import Serving, write_graph
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 CLASSES = ["harbor-lights", "kite-weather", "moss-and-ember"]
 SIZE = 64
-SLOW_MS = 20_000
+SLOW_SECONDS = 20
 """The first answer loads the model, the first explanation its network."""
 
 
@@ -106,37 +106,9 @@ def demo(site, tmp_path_factory):
 @pytest.fixture
 def visit(chromium, demo):
     """Open the demo as a visitor without a key; what throws in the page fails the test."""
-    contexts, wrong = [], []
-
-    def opened(path="/", **options):
-        context = chromium.new_context(base_url=demo.url, **options)
-        contexts.append(context)
-        context.set_default_timeout(SLOW_MS)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(path)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
-def give(page, event, content):
-    """Let a picture be dropped on the page, or pasted into it."""
-    page.evaluate(
-        """([event, content]) => {
-            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
-            const data = new DataTransfer();
-            data.items.add(new File([bytes], "a.jpg", { type: "image/jpeg" }));
-            const how = { bubbles: true, cancelable: true };
-            const made = event === "paste" ? new ClipboardEvent("paste", { clipboardData: data, ...how })
-                                           : new DragEvent("drop", { dataTransfer: data, ...how });
-            document.body.dispatchEvent(made);
-        }""",
-        [event, base64.b64encode(content).decode()],
-    )
+    tolerated = ("status of 4", "ERR_FAILED")  # the second where a test lets no events through
+    with pages(chromium, demo.url, patience=SLOW_SECONDS, tolerated=tolerated) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("way", ["drop", "paste", "choose", "example"])
@@ -207,15 +179,41 @@ def test_a_wrong_answer_is_told_and_a_link_shows_it_to_others(visit):
         said = session.scalars(sa.select(Feedback)).one()
         assert (said.right, said.label, said.by, said.model_id) == (False, CLASSES[1], "demo", "mdl_1")
     other = visit(page.locator("#share").get_attribute("href"))
-    assert other.locator(".stage img").count() == 4
+    assert other.locator(".stage img").count() == 2
     assert page.locator("#verdict").inner_text() in other.inner_text("h1")
+
+
+def test_what_is_chosen_lives_in_the_address_and_in_the_link_to_share(visit):
+    page = visit("/?as=no-such-film&method=no-such-map")
+    give(page, "drop", jpeg(81))
+    page.locator("#overlay[src]").wait_for()
+    page.select_option("#as", CLASSES[2])
+    page.select_option("#versus", CLASSES[0])
+    page.get_by_text("Both", exact=True).click()
+    page.locator("#note", has_text="what speaks for Moss and ember,").wait_for()
+    page.locator("#note2", has_text="what speaks for Harbor lights,").wait_for()
+    chosen = f"as={CLASSES[2]}&versus={CLASSES[0]}&method=guided"
+    assert page.url.endswith(f"/?{chosen}")
+    shared = visit(page.locator("#share").get_attribute("href"))
+    shown = shared.locator(".stage img").evaluate_all("images => images.map((each) => each.alt)")
+    assert shown == ["The picture", *(f"Both of what speaks for {CLASSES[n]}" for n in (2, 0))]
+    opened = visit(f"/?{chosen}")
+    give(opened, "drop", jpeg(82))
+    opened.locator("#note", has_text="what speaks for Moss and ember").wait_for()
+    opened.locator("#note2", has_text="what speaks for Harbor lights,").wait_for()
+    assert opened.locator("#share").get_attribute("href").endswith("&method=guided")
+    give(opened, "drop", jpeg(83))  # the choice was for one picture; the kind of map stays
+    opened.locator("#stage2").wait_for(state="hidden")
+    opened.locator("#overlay[src]").wait_for()
+    assert "versus" not in opened.url
+    assert opened.url.endswith("method=guided")
 
 
 def test_without_a_script_a_form_leads_to_the_answer(visit):
     page = visit(java_script_enabled=False)
     page.set_input_files("#file", {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": jpeg(129)})
     page.get_by_role("button", name="Which film is it?").click()
-    end = time.monotonic() + SLOW_MS / 1000
+    end = time.monotonic() + SLOW_SECONDS
     while page.inner_text("h1") == "Looking …":
         assert time.monotonic() < end, "there was no answer in time"
         page.get_by_role("link", name="Look again").click()

@@ -17,7 +17,7 @@ from reel_shared.contracts.base import Source
 from reel_shared.contracts.evaluations import EvaluatedPicture
 from reel_shared.contracts.explanations import Method
 from reel_shared.db.models import Feedback, Image, Job, TrainedModel
-from reel_shared.errors import ReelError
+from reel_shared.errors import NotFound, ReelError
 from reel_shared.images import open_picture, to_jpeg
 from reel_shared.retention import VISITORS
 from reel_shared.settings import settings
@@ -95,3 +95,15 @@ def answer(session: Session, job: Job) -> dict[str, Any]:
         "explanations": with_urls(result.get("explanations", [])),
         "said": said,
     }
+
+
+def put_beside(shown: dict[str, Any], other: dict[str, Any]) -> None:
+    """Add the explanation of another label to an answer, which has ended when both have.
+
+    Raises:
+        NotFound: they are not of the same picture and model.
+    """
+    if other["key"] != shown["key"] or (shown["model"] and other["model"] not in (None, shown["model"])):
+        raise NotFound("These answers are not of the same picture, or not by the same model.")
+    shown["ended"] = shown["ended"] and other["ended"]
+    shown["explanations"] = [*shown["explanations"], *other["explanations"]]

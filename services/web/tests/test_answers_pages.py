@@ -133,6 +133,31 @@ def test_two_labels_stand_side_by_side(client, model):
     assert page.count("Heat map of what speaks for") == 2
 
 
+def test_a_link_opens_the_view_that_was_shared(client, model):
+    """Each label was explained by a job of its own; the address says which stand together, and drawn how."""
+    key = request_of(ask(client, files={"file": ("a.jpg", photo(), "image/jpeg")}))["key"]
+    first, second = (ask(client, data={"key": key, "label": label}) for label in CLASSES)
+    finish(first, CLASSES[0])
+    link = f"/answers/{first}?beside={second}&method=guided"
+    assert f'href="{link.replace("&", "&amp;")}">Look again' in client.get(link).text
+    finish(second, CLASSES[1])
+    page = client.get(link).text
+    assert re.findall(r'alt="(\w[\w ]+) of what speaks for ([\w-]+)"', page) == [
+        ("Both", one) for one in CLASSES
+    ]
+    assert '<option value="guided" selected>' in page
+    assert page.count(f'<option value="{CLASSES[1]}" selected>') == 1
+    twin = client.get(link.replace("?", ".json?")).json()
+    assert (twin["method"], [one["label"] for one in twin["answer"]["explanations"]]) == ("guided", CLASSES)
+    again = client.post("/answers", data={"key": key, "label": CLASSES, "method": "guided"}).headers[
+        "Location"
+    ]
+    assert again.endswith("?method=guided")
+    other = ask(client, files={"file": ("b.jpg", photo((800, 600)), "image/jpeg")})
+    assert client.get(f"/answers/{first}?beside={other}").status_code == 404
+    assert client.get(f"/answers/{first}?method=paint").status_code == 422
+
+
 def test_below_the_models_threshold_it_is_not_confident(client, model):
     job_id = ask(client, files={"file": ("a.jpg", photo(), "image/jpeg")})
     finish(job_id, CLASSES[1], probability=0.69)

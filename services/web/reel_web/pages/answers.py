@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 from fastapi import Depends, Query, Request
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
@@ -60,9 +62,11 @@ Asker = Annotated[Principal, Depends(_counted)]
 async def ask(request: Request, asker: Asker) -> Response:
     """Explain the form's picture, or one that was uploaded before, by up to two labels; leads to its answer."""
     labels: list[Any]
+    method = ""
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         async with request.form(max_files=0, max_fields=10) as form:
             chosen, key, labels = form.get("example"), str(form.get("key")), form.getlist("label")
+            method = str(form.get("method", ""))
         if chosen is not None:
             key = await run_in_threadpool(_example, str(chosen))
         elif not KEY.fullmatch(key) or ".." in key:
@@ -70,7 +74,7 @@ async def ask(request: Request, asker: Asker) -> Response:
     else:
         key, labels = (await receive_upload(request, asker, families={"picture"})).key, []
     job_id = await run_in_threadpool(_submit, asker, key, [str(label) for label in labels if label])
-    return RedirectResponse(f"/answers/{job_id}", 303)
+    return RedirectResponse(f"/answers/{job_id}" + f"?method={method}" * (method in answers.METHODS), 303)
 
 
 def _submit(asker: Principal, key: str, labels: list[str]) -> str:
@@ -84,24 +88,39 @@ def _submit(asker: Principal, key: str, labels: list[str]) -> str:
 
 @router.get("/answers/{job_id}")
 @router.get("/answers/{job_id}.json")  # registered first: decorators work from below
-def show_answer(job_id: str, request: Request, asker: Asker) -> Response:
-    """One answer under a link of its own: what the picture is, and where the model looked."""
+def show_answer(
+    job_id: str,
+    request: Request,
+    asker: Asker,
+    beside: str = "",
+    method: Literal["", "gradcam", "guided_backprop", "guided"] = "",
+) -> Response:
+    """One answer under a link of its own: what the picture is, and where the model looked.
+
+    ``beside`` is an answer for another label of the same picture, ``method`` the one kind of map that is shown.
+    """
     viewer: Principal = getattr(request.state, "principal", None) or asker
     with reading() as session:
-        job = session.get(Job, job_id)
-        if (
-            job is None
-            or job.kind != EXPLAIN_PICTURE.name
-            or not (viewer.sees(job.owner) or asker.sees(job.owner))
-        ):
-            raise NotFound(f"There is no answer {job_id}, or it is another one's.")
-        shown = answers.answer(session, job)
+        shown = answers.answer(session, _explanation(session, job_id, viewer, asker))
+        if beside:
+            answers.put_beside(shown, answers.answer(session, _explanation(session, beside, viewer, asker)))
+    view = {name: value for name, value in (("beside", beside), ("method", method)) if value}
     data = {
         "answer": shown,
+        "method": method,
         "hours": settings().web.visitor_hours,
         "base_url": str(request.base_url).rstrip("/"),
     }
-    return page(request, "answer.html", data)
+    again = f"/answers/{job_id}" + (f"?{urlencode(view)}" if view else "")
+    return page(request, "answer.html", data, drawn={"again": again})
+
+
+def _explanation(session: Session, job_id: str, *askers: Principal) -> Job:
+    """Return the job of an answer that one of the askers may see. Raises NotFound."""
+    job = session.get(Job, job_id)
+    if job is None or job.kind != EXPLAIN_PICTURE.name or not any(one.sees(job.owner) for one in askers):
+        raise NotFound(f"There is no answer {job_id}, or it is another one's.")
+    return job
 
 
 @router.get("/examples/{image_id}")

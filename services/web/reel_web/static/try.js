@@ -1,5 +1,5 @@
 // The demo: send a picture, show the probabilities, then fetch and show the heat map of any label.
-// The calls themselves are in calls.js.
+// The calls themselves are in calls.js, what the address says of the labels chosen is in try_view.js.
 "use strict";
 const $ = (id) => document.getElementById(id);
 const [zone, file, problem, result, stage] = ["drop", "file", "problem", "result", "stage"].map($);
@@ -43,7 +43,7 @@ async function start(blob) {
     mine.answer = answer;
     tell(answer, performance.now() - began);
     document.dispatchEvent(new CustomEvent("answered", { detail: mine }));
-    await explain(answer.predictions[0].label);
+    await Promise.all([explain(view.wished("as") || answer.predictions[0].label), compare(view.wished("versus"))]);
   } catch (error) {
     if (run !== mine) return;
     result.hidden = !mine.label; // without an answer the labels still standing belong to the picture before
@@ -82,15 +82,18 @@ async function explain(label) {
   mine.label = label;
   problem.hidden = true;
   $("as").value = label;
+  view.keep();
   for (const button of $("rows").querySelectorAll("button")) {
     button.setAttribute("aria-pressed", String(button.dataset.label === label));
   }
   await fetched(mine, label, stage, note, () => mine.label === label);
 }
 
-async function compare() {
+async function compare(label = beside.label.value) {
   const mine = run;
-  const label = (mine.versus = beside.label.value || null);
+  mine.versus = label || null;
+  beside.label.value = label;
+  view.keep();
   beside.stage.closest("figure").hidden = !label;
   if (label) await fetched(mine, label, beside.stage, beside.note, () => mine.versus === label);
 }
@@ -108,7 +111,7 @@ async function fetched(mine, label, place, caption, wanted) {
       const waiting = () => { if (current()) caption.textContent = "Waiting for a free explainer …"; };
       const asked = { key, labels: [label], methods: METHODS };
       const job = await ended(await post("/v1/explanations", asked, signal), signal, waiting);
-      mine.shown[label] = job.result.explanations[0];
+      mine.shown[label] = { ...job.result.explanations[0], job: job.id };
       document.dispatchEvent(new CustomEvent("explained", { detail: { mine, job, key } }));
     } catch (error) {
       mine.upload = undefined;
@@ -141,6 +144,6 @@ overlay.addEventListener("error", () => {
 controls.addEventListener("input", (event) => {
   if (event.target.id === "as") explain(event.target.value).catch(refuse);
   else if (event.target === beside.label) compare().catch(refuse);
-  else if (run.shown[run.label]) show();
+  else { view.keep(); if (run.shown[run.label]) show(); }
 });
 for (const input of [file, $("camera")]) input.addEventListener("change", () => { start(input.files[0]); input.value = ""; });

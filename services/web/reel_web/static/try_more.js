@@ -23,12 +23,19 @@ document.addEventListener("answered", () => {
   share.hidden = true;
 });
 
-document.addEventListener("explained", ({ detail: { mine, job, key } }) => {
+document.addEventListener("explained", ({ detail: { mine, key } }) => {
   if (run !== mine) return;
   mine.key = key;
-  share.href = `/answers/${job.id}`;
-  share.hidden = said.hidden = false;
+  said.hidden = false;
+  linked();
 });
+document.addEventListener("viewed", linked);
+
+function linked() {
+  const link = view.link();
+  share.hidden = !link;
+  if (link) share.href = link;
+}
 
 async function feedback(right, label = "") {
   const { key, answer } = run;
