@@ -8,8 +8,10 @@ import re
 import shlex
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args, get_origin
 
 import pytest
+from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 import reel_web
@@ -17,6 +19,7 @@ from reel_shared import jobs
 from reel_shared.contracts import (
     COLLECT_PICTURES,
     EXPLAIN_PICTURE,
+    KINDS,
     TRAIN_MODEL,
     CollectPicturesRequest,
     ExplainPictureRequest,
@@ -32,6 +35,7 @@ from reel_shared.security import create_key, revoke_key
 from reel_shared.web import sessions
 from reel_shared.web.app import create_app
 from reel_web.pages import router
+from reel_web.result_files import WORDS
 
 ROOT = Path(reel_web.__file__).parent
 HTML = {"Accept": "text/html"}
@@ -165,7 +169,7 @@ def test_all_that_a_visitor_loads_is_small(client):
 def test_static_files_are_kept_for_ever_by_version_and_nothing_else_is_served(client):
     activate()
     addresses = re.findall(r'"(/static/[^"]+)"', client.get("/").text)
-    assert len(addresses) == 5
+    assert len(addresses) == 6
     for address in addresses:
         answer = client.get(address)
         assert answer.status_code == 200
@@ -397,10 +401,46 @@ def test_a_results_pictures_are_shown_by_their_links(reader):
         result = ExplainPictureResult(model="mdl_1", predictions=[], picture=file, explanations=[shown])
         jobs.succeed(session, lease, jobs.Outcome(result))
     files = reader.get(f"/jobs/{job_id}.json").json()["files"]
-    assert [file["name"] for file in files] == ["picture", "explanations 0 gradcam"]
+    assert [file["name"] for file in files] == ["Picture", "Heat map, Kite weather"]
     page = reader.get(f"/jobs/{job_id}").text
     assert page.count("<img src=") == 2
     assert "2 kB" in page
+
+
+def test_every_file_of_a_result_has_words_for_people():
+    """Whatever a kind of job stores, its name on the page is not that of a field."""
+    for kind in KINDS.values():
+        for name in fields_of_files(kind.result):
+            assert name in WORDS, f"{kind.name}: {name}"
+
+
+def fields_of_files(model):
+    for name, field in model.model_fields.items():
+        for one in leaves(field.annotation):
+            if one is StoredFile and get_origin(field.annotation) is not dict:
+                yield name
+            elif isinstance(one, type) and issubclass(one, BaseModel) and one is not StoredFile:
+                yield from fields_of_files(one)
+
+
+def leaves(annotation):
+    inner = get_args(annotation)
+    return [leaf for one in inner for leaf in leaves(one)] if inner else [annotation]
+
+
+def test_every_page_has_a_json_twin():
+    paths = {route.path for route in every(router) if "GET" in route.methods}
+    files = {"/static/{name}", "/favicon.ico", "/examples/{image_id}", "/pictures/{image_id}/thumbnail"}
+    pages = {path for path in paths - files if not path.endswith(".json")}
+    assert len(pages) > 15
+    assert {"/index.json" if path == "/" else f"{path}.json" for path in pages} == paths - pages - files
+
+
+def every(routes):
+    """Every route of a router and of those in it."""
+    for route in routes.routes:
+        inner = getattr(route, "original_router", None)
+        yield from [route] if inner is None else every(inner)
 
 
 def test_what_does_not_exist_is_a_page_for_people_and_a_problem_for_programs(reader):

@@ -22,9 +22,10 @@ from reel_shared.web.pagination import listing
 from reel_shared.web.routing import Router
 from reel_web.queues import queue_view
 from reel_web.rendering import PageRoute, page
+from reel_web.result_files import stored_files
 from reel_web.sessions import Viewer
 from reel_web.summaries import summary
-from reel_web.timeline import stored_files, timeline_of
+from reel_web.timeline import timeline_of
 
 router = Router(route_class=PageRoute)
 PAGE_ROWS = 25
