@@ -27,9 +27,9 @@ up: run-ready ## run the platform on this machine until Ctrl-C; it prints its ad
 test: dev-ready ## run every test, against real servers that the run starts itself
 	$(BIN)/pytest -n 2 --dist loadfile
 
-test-browser: dev-ready ## the tests in a real browser alone; fetches a Chromium where the system has none
+test-browser: dev-ready ## the tests in a real browser alone, the demo's data among them; fetches a Chromium where there is none
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || $(BIN)/playwright install --with-deps chromium
-	$(BIN)/pytest tests/browser
+	$(BIN)/pytest -n 2 --dist loadfile -m browser tests/browser tests/e2e/test_mission.py
 
 test-gpu: dev-ready ## run the tests that need an NVIDIA GPU, on one
 	REEL_TEST_GPU=1 $(BIN)/pytest -m gpu services/trainer/tests/test_gpu.py

@@ -28,7 +28,7 @@ from reel_shared.runner import run_job
 from reel_shared.storage import storage
 from reel_trainer.tasks.versions import build_dataset_version
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 FRAMES, SCENES, DRAWINGS, DOUBTFUL = 36, 9, 30, 24
 PHONE = (390, 844)
 

@@ -24,7 +24,7 @@ from reel_shared.storage import storage
 from reel_shared.testing.evaluations import Judged, evaluation
 from reel_shared.testing.registry import add_model, add_version
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 CLASSES = ["harbor-lights", "kite-weather", "moss-and-ember"]
 PHONE = (390, 844)
 CERTIFIED = "dsv_certified"

@@ -1,23 +1,29 @@
-"""The whole mission in small, over real queues, storage and HTTP: films and drawings to an explained answer."""
+"""The whole mission in small, over real queues, storage and HTTP: films and drawings to an explained answer; and what a
+person does with what it has made, in a real Chromium before the same platform."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser
 from rich.console import Console
 
 from reel_shared.client import Client
+from reel_shared.contracts import JsonObject
+from reel_shared.settings import settings
+from reel_shared.testing.browser import Faults, Open, give, pages
 from reelsight.demo.collecting import WINDOWS
 from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, FIRST, Facts
 from reelsight.demo.mission import Mission
 from reelsight.demo.person import Person
 from reelsight.demo.shares import WEB_SHARE
-from reelsight.platform.stack import Stack
+from reelsight.platform.stack import CLIENT_FILE, Stack
 from reelsight.screen import Screen
 from reelsight.studio.catalogue import LABELS
 from reelsight.studio.films import render_films
@@ -27,6 +33,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 SEED = 5
 SECONDS = 24.0
 BORDERED = "moss-and-ember"
+KINDS_SHOWN = ("trainer.train_model", "explainer.explain_picture")
+LABELLED = 20
+SECONDS_OF_A_JOB = 90.0
+"""A training's process takes its time to import torch, on a machine that others use too."""
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +72,12 @@ def mission(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mission]:
 @pytest.fixture(scope="module")
 def facts(mission: Mission) -> Facts:
     return mission.facts
+
+
+@pytest.fixture(scope="module")
+def token(mission: Mission) -> str:
+    """Of the platform's first key."""
+    return str(json.loads((settings().data_dir / CLIENT_FILE).read_text())["token"])
 
 
 def test_films_became_frames_with_scenes_and_only_the_bordered_one_was_cut(facts: Facts) -> None:
@@ -198,3 +214,227 @@ def test_the_active_model_answers_on_the_demo_page_without_a_key(mission: Missio
     )
     assert answer.json()["model"] == mission.facts.models[EVERYTHING].model_id
     assert httpx.get(f"{base}/v1/models", timeout=10).status_code == 401
+
+
+def test_every_page_has_a_json_twin_of_the_same_facts(mission: Mission, facts: Facts, token: str) -> None:
+    """What a script reads is what the page shows: the same address, and `.json`."""
+    base, client = mission.client.base_url, mission.client
+    trained, explained = (next(iter(client.jobs(kind=kind, state="succeeded")))["id"] for kind in KINDS_SHOWN)
+    both = "&".join(f"id={job['id']}" for job in client.jobs(kind=KINDS_SHOWN[0], state="succeeded"))
+    version, model = facts.versions[EVERYTHING].dataset_version_id, facts.models[EVERYTHING].model_id
+    picture = next(iter(client.images(dataset="small", source="movie")))["id"]
+    hook = client.add_webhook("https://hooks.example.com/reelsight")["id"]
+    shown = {
+        "/feedback": "", "/datasets": "small", "/datasets/small": picture[:4], f"/pictures/{picture}": picture,
+        "/review?dataset=small": "", f"/datasets/small/versions/{version}": version, "/trainings": trained,
+        f"/trainings/{trained}": trained, f"/trainings/compare?{both}": trained, "/models": "",
+        f"/models/{model}": model, "/jobs": "", f"/jobs/{trained}": trained, "/settings": hook,
+        f"/settings/webhooks/{hook}": hook, f"/answers/{explained}": "", "/sign-in": "", "/": "",
+    }  # fmt: skip
+    with httpx.Client(base_url=base, timeout=30, trust_env=False) as browser:
+        browser.post("/sign-in", data={"key": token})
+        for page, fact in shown.items():
+            path, _, query = page.partition("?")
+            twin = browser.get(f"{'/index' if path == '/' else path}.json?{query}")
+            drawn = browser.get(page, headers={"Accept": "text/html"})
+            assert (twin.status_code, drawn.status_code) == (200, 200), page
+            assert isinstance(twin.json(), dict), page
+            assert "<main" in drawn.text
+            assert fact in drawn.text, page
+            assert fact in twin.text, page
+
+
+# --- in a browser: what follows changes what the mission left, so it stands last, in this order -----------------------
+
+
+@pytest.fixture(scope="module")
+def browse(mission: Mission, token: str, chromium: Browser) -> Iterator[Open]:
+    """Open pages as somebody who has signed in, by the form, with the platform's first key."""
+    with pages(chromium, mission.client.base_url, patience=SECONDS_OF_A_JOB) as opened:
+        page = opened("/datasets")
+        page.fill("[name=key]", token)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/datasets")
+        state = page.context.storage_state()
+        yield lambda path="/", **options: opened(path, storage_state=state, **options)
+
+
+@pytest.mark.browser
+def test_a_visitor_tries_drawings_and_compares_two_films(
+    mission: Mission, chromium: Browser, faults: Faults
+) -> None:
+    sample = mission.facts.sample
+    assert sample is not None
+    first, second = (guess.label for guess in sample.answers[EVERYTHING][:2])
+    found = next(mission.client.images(dataset="small", label=second, source="web", state="active"))
+    drawing = mission.client.download(found["url"])
+    with pages(chromium, mission.client.base_url, patience=SECONDS_OF_A_JOB) as visit:
+        page = visit()
+        give(page, "drop", sample.picture.content)
+        page.wait_for_selector(f"#rows button[data-label={first}][aria-pressed=true]")
+        page.locator("#overlay[src]").wait_for()
+        page.select_option("#versus", second)
+        page.locator("#overlay2[src]").wait_for()
+        sides = [page.locator(f"#{name}").get_attribute("src") for name in ("overlay", "overlay2")]
+        assert sides[0] != sides[1]
+        assert faults(page) == []
+        ways = {
+            "paste": lambda: give(page, "paste", drawing),
+            "example": lambda: page.locator(".examples button").last.click(),
+        }
+        for act in ways.values():
+            with page.expect_response("**/predict*") as answered:
+                act()
+            best = answered.value.json()["predictions"][0]["label"]
+            page.wait_for_selector(f"#rows tr:first-child button[data-label={best}]")
+            page.locator("#overlay[src]").wait_for()
+
+
+@pytest.mark.browser
+def test_twenty_pictures_are_labelled_by_keyboard_with_undo(
+    mission: Mission, browse: Open, faults: Faults
+) -> None:
+    """What somebody doubts in the data set goes to review, where every decision is a key."""
+    page = browse("/datasets/small?source=web&state=active")
+    page.locator("#tiles input[type=checkbox]").first.focus()
+    page.keyboard.press("Space")
+    for _ in range(LABELLED - 1):
+        page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_selector(f"#count:has-text('{LABELLED} chosen')")
+    assert faults(page) == []
+    page.keyboard.press("q")
+    page.wait_for_selector(f"#said:has-text('{LABELLED} pictures')")
+    page.goto("/review?dataset=small&kind=quarantined")
+    assert faults(page) == []
+    classes = json.loads(page.locator("#cases").get_attribute("data-labels") or "")
+    decided: dict[str, str] = {}
+    while len(decided) < LABELLED:
+        case = page.wait_for_selector(_not_among(decided))
+        image, key = case.get_attribute("data-id") or "", "k2x"[len(decided) % 3]
+        page.keyboard.press(key)
+        if len(decided) == 2:
+            page.wait_for_selector(_not_among({**decided, image: key}))
+            page.keyboard.press("u")
+            page.wait_for_selector(f".case.current[data-id={image}]")
+            page.wait_for_selector("#said:has-text('Taken back')")
+            page.keyboard.press(key)
+        decided[image] = key
+    _happens(lambda: not any(row["state"] == "quarantined" for row in _rows(mission, decided)))
+    for row in _rows(mission, decided):
+        assert row["state"] == ("rejected" if decided[row["id"]] == "x" else "active")
+        assert decided[row["id"]] != "2" or row["label"] == classes[1]
+
+
+def _not_among(decided: dict[str, str]) -> str:
+    return ".case.current" + "".join(f":not([data-id={image}])" for image in decided)
+
+
+def _rows(mission: Mission, images: dict[str, str]) -> list[JsonObject]:
+    found = mission.client.images(dataset="small", source="web", variant="original")
+    return [row for row in found if row["id"] in images]
+
+
+def _happens(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + SECONDS_OF_A_JOB
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
+@pytest.mark.browser
+def test_a_scene_is_pinned_and_the_certificate_changes(facts: Facts, browse: Open, faults: Faults) -> None:
+    version = facts.versions[EVERYTHING].dataset_version_id
+    page = browse(f"/datasets/small/versions/{version}")
+    page.wait_for_selector(".certificate .verdict:has-text('Certified')")
+    assert faults(page) == []
+    before = page.inner_text(".certificate .side.valid")
+    scene = page.locator(".scene.train:not(.pinned)").first
+    film = scene.locator("xpath=..").get_attribute("data-movie")
+    number = scene.get_attribute("data-scene")
+    scene.click()
+    page.wait_for_selector("#scene[open] #scene-pictures img")
+    page.keyboard.press("v")
+    page.wait_for_selector(f"[data-movie={film}] .scene.pinned[data-scene='{number}']")
+    page.click("#build")
+    page.wait_for_url(lambda url: "/versions/dsv_" in url and version not in url)
+    page.wait_for_selector(f"[data-movie={film}] .scene.valid.pinned[data-scene='{number}']")
+    assert page.inner_text(".certificate .verdict") == "Certified"
+    assert page.inner_text(".certificate .side.valid") != before
+
+
+@pytest.mark.browser
+def test_a_training_is_started_watched_and_stopped(facts: Facts, browse: Open, faults: Faults) -> None:
+    page = browse(f"/trainings?version={facts.versions[EVERYTHING].dataset_version_id}")
+    page.wait_for_selector("#recipe option[value=demo]", state="attached")
+    assert faults(page) == []
+    page.select_option("#recipe", "demo")
+    with page.expect_navigation(url="**/trainings/job_*"):
+        page.get_by_role("button", name="Start", exact=True).click()
+    page.locator(".charts svg").first.wait_for()
+    page.wait_for_selector("#log:has-text('recipe demo: ')")
+    assert faults(page) == []
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Stop now").click()
+    page.locator(".facts .state.canceled").wait_for()
+
+
+@pytest.mark.browser
+def test_a_confusion_cell_shows_its_pictures_and_a_model_is_promoted_and_rolled_back(
+    mission: Mission, facts: Facts, browse: Open, faults: Faults
+) -> None:
+    better, worse = (facts.models[name].model_id for name in (EVERYTHING, FILMS_ONLY))
+    page = browse(f"/models/{better}")
+    cell = page.locator(".matrix a").first
+    count = int(cell.inner_text())
+    cell.click()
+    shown = page.locator("#cell img")
+    shown.first.wait_for()
+    assert shown.first.evaluate("async image => { await image.decode(); return image.naturalWidth }") > 0
+    assert f"{count} of " in page.inner_text("#cell h3")
+    assert faults(page) == []
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto(f"/models/{worse}")
+    page.get_by_text("Promote although gates fail").click()
+    page.fill("[name=reason]", "to see that it is worse")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Promote all the same").click()
+    assert mission.client.model("active")["id"] == worse
+    with page.expect_navigation(url=f"**/models/{better}"):
+        page.get_by_role("button", name="Roll back").click()
+    assert mission.client.model("active")["id"] == better
+
+
+@pytest.mark.browser
+def test_a_key_is_made_and_revoked_and_the_other_pages_keep_nobody_out(
+    mission: Mission, browse: Open, faults: Faults
+) -> None:
+    page = browse("/settings")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.fill("#new-key [name=name]", "a key of the browser")
+    page.click("#new-key .button")
+    page.locator("#token input").wait_for()
+    token = page.locator("#token input").input_value()
+    assert httpx.get(f"{mission.client.base_url}/v1/jobs", headers=bearer(token)).status_code == 200
+    page.get_by_role("link", name="I have it").click()
+    page.goto("/settings")
+    with page.expect_navigation():
+        page.locator("tr", has_text=token[: len("reel_0123456789ab")]).get_by_role(
+            "button", name="Revoke"
+        ).click()
+    assert httpx.get(f"{mission.client.base_url}/v1/jobs", headers=bearer(token)).status_code == 401
+    job = next(iter(mission.client.jobs(kind="trainer.train_model", state="succeeded")))["id"]
+    picture = next(iter(mission.client.images(dataset="small", source="movie")))["id"]
+    for path in (
+        "/settings",
+        "/jobs",
+        f"/jobs/{job}",
+        f"/trainings/{job}",
+        "/models",
+        f"/pictures/{picture}",
+    ):
+        page.goto(path)
+        assert faults(page) == [], path
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
