@@ -69,6 +69,10 @@ def probe(path: Path) -> MovieInfo:
         )
 
 
+# PyAV 19, which Python 3.12 and later get, keeps titles that are no UTF-8 by itself and no longer takes the argument.
+_TOLERANT = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+
+
 @contextmanager
 def open_movie(path: Path) -> Iterator[tuple[Any, Any]]:
     """Open a film and give its container and its first real video stream, threads on.
@@ -80,7 +84,7 @@ def open_movie(path: Path) -> Iterator[tuple[Any, Any]]:
         raise errors.BadMovie("The film is empty; upload the whole file.")
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     try:
-        container = av.open(str(path), container_options=options, metadata_errors="replace")
+        container = av.open(str(path), container_options=options, **_TOLERANT)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise errors.BadMovie(
             "The file cannot be read as a film; it is damaged, cut off or of a kind that is not accepted."

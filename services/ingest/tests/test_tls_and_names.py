@@ -28,18 +28,9 @@ def authority(tmp_path_factory):
 
     new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     openssl(
-        "req",
-        "-x509",
-        *new,
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.pem",
-        "-subj",
-        "/CN=Test authority",
-        "-days",
-        "2",
-    )
+        "req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Test authority", "-days", "2",
+        "-addext", "keyUsage=critical,keyCertSign,cRLSign",  # Python 3.13 trusts no authority without it
+    )  # fmt: skip
     openssl(
         "req", "-x509", *new, "-keyout", "site.key", "-out", "site.pem", "-subj", f"/CN={NAME}", "-days", "2",
         "-CA", "ca.pem", "-CAkey", "ca.key", "-addext", f"subjectAltName=DNS:{NAME}",
