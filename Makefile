@@ -10,7 +10,7 @@ SECRETS := detect-secrets-hook --no-verify --disable-plugin KeywordDetector --ex
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full up test test-browser test-gpu chaos compose-test k8s-test lint bench reference clean run-ready dev-ready bench-ready
+.PHONY: help demo demo-full up test test-browser test-gpu chaos compose-test k8s-test scan lint bench reference clean run-ready dev-ready bench-ready
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ test-gpu: dev-ready ## run the tests that need an NVIDIA GPU, on one
 k8s-test: dev-ready ## render every overlay of k8s/, validate it for two releases of Kubernetes, hold it to the policies
 	$(BIN)/pytest -n 0 tests/deploy/test_k*.py
 
+scan: dev-ready ## checkov over the Dockerfile and the rendered k8s/, in an environment of its own (230 MB)
+	.uv/uv run --project scripts/scan --frozen python scripts/scan/scan.py $(BIN)/kubectl
+
 compose-test: dev-ready ## docker-compose.yml for real: build, train, serve, scale and kill under load; ARGS=--no-build
 	$(BIN)/python tests/compose/end_to_end.py $(ARGS)
 
@@ -56,7 +59,7 @@ lint: dev-ready ## style, types, security, secrets, import rules, templates, the
 	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive $(SOURCES)
 	$(BIN)/hadolint services/Dockerfile
 	@# files that git knows; a false alarm is answered by a comment on its line: pragma: allowlist secret
-	git ls-files -z -- . ':!uv.lock' ':!*.png' | xargs -0 -n 250 -P 2 $(BIN)/$(SECRETS)
+	git ls-files -z -- . ':!*uv.lock' ':!*.png' | xargs -0 -n 250 -P 2 $(BIN)/$(SECRETS)
 	! git grep -nE 'reel_[0-9a-f]{12}_[A-Za-z0-9_-]{43}'
 	$(BIN)/djlint --lint --quiet services/web/reel_web
 	@# it was resolved against PyPI; a mirror named in the environment would make it seem out of date
@@ -71,7 +74,7 @@ reference: dev-ready ## write the pages of docs/reference/ anew from the code
 	$(BIN)/python -m scripts.reference
 
 clean: ## remove installed packages and caches; the platform's data in .data stays
-	rm -rf .venv .uv .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .uv scripts/scan/.venv .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 run-ready:
 	@$(PYTHON) scripts/bootstrap.py
