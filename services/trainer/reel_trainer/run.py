@@ -65,7 +65,8 @@ def run(spec: Spec, report: Report) -> None:
     torch.set_num_threads(threads)
     if group.first:
         report = _aloud(report)
-        say(f"torch {torch.__version__}, {threads} threads, {group.size} processes")
+        several = f" in each of {group.size} processes" if group.size > 1 else ""
+        say(f"torch {torch.__version__}, {threads} threads{several}")
         say(f"recipe {spec.recipe.name}: {spec.recipe.architecture} from {spec.weights_name or spec.weights}")
         preflight.check(
             manifest,
