@@ -38,7 +38,8 @@ k8s-test: dev-ready ## render every overlay of k8s/, validate it for two release
 	$(BIN)/pytest -n 0 tests/deploy/test_k*.py
 
 scan: dev-ready ## checkov over the Dockerfile and the rendered k8s/, in an environment of its own (230 MB)
-	.uv/uv run --project scripts/scan --frozen python scripts/scan/scan.py $(BIN)/kubectl
+	@# not beside its lock: what looks through scripts/ would look through that too
+	UV_PROJECT_ENVIRONMENT=$(CURDIR)/.uv/scan .uv/uv run --project scripts/scan --frozen python scripts/scan/scan.py $(BIN)/kubectl
 
 compose-test: dev-ready ## docker-compose.yml for real: build, train, serve, scale and kill under load; ARGS=--no-build
 	$(BIN)/python tests/compose/end_to_end.py $(ARGS)
@@ -74,7 +75,7 @@ reference: dev-ready ## write the pages of docs/reference/ anew from the code
 	$(BIN)/python -m scripts.reference
 
 clean: ## remove installed packages and caches; the platform's data in .data stays
-	rm -rf .venv .uv scripts/scan/.venv .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .uv .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 run-ready:
 	@$(PYTHON) scripts/bootstrap.py

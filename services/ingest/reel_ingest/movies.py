@@ -70,7 +70,9 @@ def probe(path: Path) -> MovieInfo:
 
 
 # PyAV 19, which Python 3.12 and later get, keeps titles that are no UTF-8 by itself and no longer takes the argument.
-_TOLERANT = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+_TOLERANT: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
 
 
 @contextmanager
