@@ -194,6 +194,7 @@ def test_what_is_chosen_lives_in_the_address_and_in_the_link_to_share(visit):
     page.locator("#note2", has_text="what speaks for Harbor lights,").wait_for()
     chosen = f"as={CLASSES[2]}&versus={CLASSES[0]}&method=guided"
     assert page.url.endswith(f"/?{chosen}")
+    page.locator("#share[href$='method=guided']").wait_for()
     shared = visit(page.locator("#share").get_attribute("href"))
     shown = shared.locator(".stage img").evaluate_all("images => images.map((each) => each.alt)")
     assert shown == ["The picture", *(f"Both of what speaks for {CLASSES[n]}" for n in (2, 0))]
@@ -201,7 +202,7 @@ def test_what_is_chosen_lives_in_the_address_and_in_the_link_to_share(visit):
     give(opened, "drop", jpeg(82))
     opened.locator("#note", has_text="what speaks for Moss and ember").wait_for()
     opened.locator("#note2", has_text="what speaks for Harbor lights,").wait_for()
-    assert opened.locator("#share").get_attribute("href").endswith("&method=guided")
+    opened.locator("#share[href$='&method=guided']").wait_for()
     give(opened, "drop", jpeg(83))  # the choice was for one picture; the kind of map stays
     opened.locator("#stage2").wait_for(state="hidden")
     opened.locator("#overlay[src]").wait_for()
