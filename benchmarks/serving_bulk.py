@@ -43,7 +43,7 @@ def predict(key: str) -> dict[str, Any]:
 
     picture = preprocess(open_picture(storage().get_bytes(key, max_bytes=20 * 2**20)), _engine.size)
     logits = _engine.infer(picture[None], 0)
-    return answer(list(logits), _engine.card, top_k=3).model_dump()
+    return answer(logits, _engine.card, top_k=3).model_dump()
 
 
 class PlainCelery:
