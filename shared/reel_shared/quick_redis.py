@@ -1,6 +1,6 @@
 """Redis for what must not hold a request up: asked with little patience, and for a while not at all once it is away.
 
-Called by ``buckets`` and by inference's memory of answers, from threads.
+Called by ``buckets`` from threads, and by inference's memory of answers from threads and from its event loop.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from redis import Redis
+    from redis.asyncio import Redis as LoopRedis
 
 PATIENCE_SECONDS = 0.1
 """How long a request waits for Redis."""
@@ -63,6 +64,20 @@ def connect(url: str) -> Redis:
     from redis.retry import Retry
 
     # once more, for the first to ask after a restart of Redis meets a connection that is dead
+    return Redis.from_url(
+        url,
+        socket_timeout=PATIENCE_SECONDS,
+        socket_connect_timeout=PATIENCE_SECONDS,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+def connect_in_loop(url: str) -> LoopRedis:
+    """Likewise for an event loop; one connection, for one trip at a time."""
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
     return Redis.from_url(
         url,
         socket_timeout=PATIENCE_SECONDS,

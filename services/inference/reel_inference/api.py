@@ -8,21 +8,17 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-import anyio
-from anyio import CapacityLimiter
 from fastapi import FastAPI, Query, Request
 from pydantic import field_validator
 from pydantic_core import from_json
-from starlette.background import BackgroundTasks
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse, Response
 
 from reel_inference import figures, serving
-from reel_inference.cache import Looked, Status
 from reel_inference.predict import options_of, predict_picture, read_picture
 from reel_inference.shadow import Answered
 from reel_shared import errors, views
@@ -45,7 +41,7 @@ from reel_shared.web.schemas import JobView, written_out
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from reel_inference.engine import Engine, Pictures
+    from reel_inference.engine import Pictures
 
 FORM = "multipart/form-data"
 INPUTS: tuple[Family, ...] = ("picture", "archive")
@@ -109,7 +105,7 @@ async def _serve(_app: FastAPI) -> AsyncIterator[None]:
         threading.Thread(target=watch, args=(stop, seconds), name=name)
         for name, watch in (("models", serving.models().watch), ("shadow", serving.shadow().run))
     ]
-    watchers.append(threading.Thread(target=serving.answers().prepare, name="answers"))
+    watchers.append(threading.Thread(target=serving.loop_answers().prepare, name="answers"))
     for watcher in watchers:
         watcher.start()
     # The server listens when this is over: who finds replicas by DNS must not send to one that still loads.
@@ -120,13 +116,11 @@ async def _serve(_app: FastAPI) -> AsyncIterator[None]:
         stop.set()
         for watcher in watchers:
             await run_in_threadpool(watcher.join)
+        await serving.loop_answers().close()
         await run_in_threadpool(serving.close)
 
 
 router = Router(tags=["predictions"], lifespan=_serve)
-_remembering = CapacityLimiter(8)
-MEMORY_SECONDS = 0.25
-"""The longest a picture waits for the memory of answers, whatever holds it up: even a name server."""
 MEMORY_NAME = "reelsight"
 
 
@@ -155,7 +149,13 @@ async def predict(
     if engine is None:
         engine = await run_in_threadpool(serving.models().engine, model)
     views.check(tta, engine.card.recipe, engine.card.id)
-    looked = await _look(request, content, engine, options_of(top_k=top_k, tta=tta))
+    directives = _directives(request)
+    looked = await serving.loop_answers().look(
+        content,
+        engine.fingerprint,
+        options_of(top_k=top_k, tta=tta),
+        fresh=bool({"no-cache", "no-store"} & directives),
+    )
     headers = {
         "X-Model": engine.card.id,
         "X-Engine": engine.name,
@@ -183,34 +183,18 @@ async def predict(
         wanted_until=deadline.at,
     )
     figures.count([answer] if counted else [])
-    # run once the answer is out: neither memory nor shadow costs anybody a millisecond of waiting
-    after = BackgroundTasks()
-    if looked.question and "no-store" not in _directives(request):
-        after.add_task(_keep, looked.question, answer)
+    if looked.question and "no-store" not in directives:
+        serving.loop_answers().keep(looked.question, answer)
+    after: BackgroundTask | None = None
     # by its plain view a shadow cannot be compared with a mean over views
     if model == ACTIVE and not tta and serving.shadow().wants(engine.card.id):
-        after.add_task(_shadowed, Answered(content, prepared[0], engine.card.id, answer.predictions[0]))
+        answered = Answered(content, prepared[0], engine.card.id, answer.predictions[0])
+        after = BackgroundTask(_shadowed, answered)  # once the answer is out: nobody waits for the shadow
     return JSONResponse(answer.model_dump(), headers=headers, background=after)
-
-
-async def _look(request: Request, content: bytes, engine: Engine, options: str) -> Looked:
-    """Ask the memory of answers, within its time."""
-    answers = serving.answers()
-    if not answers.on:
-        return Looked("", Status.BYPASS)
-    fresh = bool({"no-cache", "no-store"} & _directives(request))
-    look = partial(answers.look, content, engine.fingerprint, options, fresh=fresh)
-    with anyio.move_on_after(MEMORY_SECONDS):
-        return await anyio.to_thread.run_sync(look, abandon_on_cancel=True, limiter=_remembering)
-    return Looked("", Status.BYPASS)
 
 
 def _directives(request: Request) -> set[str]:
     return {part.strip().lower() for part in request.headers.get("cache-control", "").split(",")}
-
-
-async def _keep(question: str, answer: Prediction) -> None:
-    await anyio.to_thread.run_sync(serving.answers().keep, question, answer, limiter=_remembering)
 
 
 async def _shadowed(answered: Answered) -> None:

@@ -1,12 +1,13 @@
 """Owns the answers that Redis remembers: the same picture asked of the same model in the same way costs no engine.
 
-Called by the API and by the `predict_pictures` job, from their threads. Redis may be away, slow or full of rubbish:
-then pictures are computed as if there were no memory.
+`Answers` is called by the `predict_pictures` job, `loop_cache.LoopAnswers` by the API. Redis may be away, slow or full
+of rubbish: then pictures are computed as if there were no memory.
 """
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -50,11 +51,12 @@ class _Entry(BaseModel):
     answer: Prediction
 
 
-class Answers:
+class Memory:
     """So many places in Redis; which one is a question's own follows from its hash.
 
     Two questions of one place take it from each other. So the number of entries is bounded by their names alone,
     without an index, and nothing has to be evicted: the server is the queues' broker too and must never be full.
+    How Redis is asked is for ``Answers``, in threads, and ``LoopAnswers``, in an event loop.
     """
 
     def __init__(self, url: str, *, entries: int, seconds: int) -> None:
@@ -66,6 +68,33 @@ class Answers:
     def on(self) -> bool:
         """Whether anything is remembered at all."""
         return self._entries > 0
+
+    def _unasked(self, content: bytes, fingerprint: str, options: str, *, fresh: bool) -> Looked:
+        """Name the question, as one that Redis was not asked: `MISS` where it should be."""
+        if not self.on:
+            return Looked("", Status.BYPASS)
+        picture = hashlib.sha256(content).hexdigest()
+        question = hashlib.sha256(f"{picture} {fingerprint} {options}".encode()).hexdigest()
+        if fresh:
+            return Looked(question, Status.REFRESH)
+        return Looked(question, Status.MISS if self._outage.may_ask() else Status.BYPASS)
+
+    def _place(self, question: str) -> str:
+        return f"{PREFIX}{int(question[:12], 16) % self._entries}"
+
+    def _gone(self, error: Exception) -> None:
+        reason = self._outage.met(error)
+        if reason is not None:
+            log.warning("answers.away", reason=reason)
+
+    def _back(self) -> None:
+        missed = self._outage.over()
+        if missed is not None:
+            log.info("answers.back", unasked=missed)
+
+
+class Answers(Memory):
+    """For threads: each question and each answer is a trip to Redis of its own."""
 
     @cached_property
     def _redis(self) -> Redis:
@@ -86,33 +115,25 @@ class Answers:
         ``fingerprint`` is the engine's, ``options`` what else changes the answer. ``fresh``: do not ask, only name
         the question, so that ``keep`` can replace the answer.
         """
-        if not self.on:
-            return Looked("", Status.BYPASS)
-        picture = hashlib.sha256(content).hexdigest()
-        question = hashlib.sha256(f"{picture} {fingerprint} {options}".encode()).hexdigest()
-        if fresh:
-            return Looked(question, Status.REFRESH)
-        if not self._outage.may_ask():
-            return Looked(question, Status.BYPASS)
+        looked = self._unasked(content, fingerprint, options, fresh=fresh)
+        if looked.status != Status.MISS:
+            return looked
         from redis.exceptions import RedisError, ResponseError
 
         try:
-            raw = self._redis.get(self._place(question))
+            raw = self._redis.get(self._place(looked.question))
         except ResponseError:  # something else lies there; the next answer overwrites it
             raw = None
         except (RedisError, OSError) as error:
             self._gone(error)
-            return Looked(question, Status.BYPASS)
+            return Looked(looked.question, Status.BYPASS)
         self._back()
-        answer = _read(raw, question) if isinstance(raw, bytes) else None
-        return Looked(question, Status.HIT if answer else Status.MISS, answer)
+        return found(raw, looked.question)
 
     def keep(self, question: str, answer: Prediction) -> None:
         """Remember an answer, if Redis is there; never raises."""
-        if not self.on or not self._outage.may_ask():
-            return
-        entry = _Entry(question=question, answer=answer).model_dump_json().encode()
-        if len(entry) > ENTRY_BYTES:
+        entry = written(question, answer) if self.on and self._outage.may_ask() else None
+        if entry is None:
             return
         from redis.exceptions import RedisError
 
@@ -123,24 +144,18 @@ class Answers:
         else:
             self._back()
 
-    def _place(self, question: str) -> str:
-        return f"{PREFIX}{int(question[:12], 16) % self._entries}"
 
-    def _gone(self, error: Exception) -> None:
-        reason = self._outage.met(error)
-        if reason is not None:
-            log.warning("answers.away", reason=reason)
-
-    def _back(self) -> None:
-        missed = self._outage.over()
-        if missed is not None:
-            log.info("answers.back", unasked=missed)
+def written(question: str, answer: Prediction) -> bytes | None:
+    """An answer as it is kept; None when it is too large for that."""
+    entry = _Entry(question=question, answer=answer).model_dump_json().encode()
+    return entry if len(entry) <= ENTRY_BYTES else None
 
 
-def _read(raw: bytes, question: str) -> Prediction | None:
-    """Return the answer of this very question; of another one, or of what cannot be read, None."""
-    try:
-        entry = _Entry.model_validate_json(raw)
-    except ValidationError:
-        return None
-    return entry.answer if entry.question == question else None
+def found(raw: object, question: str) -> Looked:
+    """What lies in a question's place: a hit only if it is the answer to this very question and can be read."""
+    if isinstance(raw, bytes):
+        with suppress(ValidationError):
+            entry = _Entry.model_validate_json(raw)
+            if entry.question == question:
+                return Looked(question, Status.HIT, entry.answer)
+    return Looked(question, Status.MISS)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from reel_inference import comparisons
 from reel_inference.batching import Batcher
 from reel_inference.cache import Answers
+from reel_inference.loop_cache import LoopAnswers
 from reel_inference.models import ModelRecord, Models
 from reel_inference.predict import Bounds
 from reel_inference.shadow import Shadow
@@ -58,9 +59,20 @@ def batcher() -> Batcher:
 
 @cache
 def answers() -> Answers:
-    """What this process and all others remember of answers."""
+    """What this process and all others remember of answers, for threads."""
     inference = settings().inference
     return Answers(
+        settings().redis.url.get_secret_value(),
+        entries=inference.cache_entries,
+        seconds=inference.cache_seconds,
+    )
+
+
+@cache
+def loop_answers() -> LoopAnswers:
+    """The same memory for the API's event loop."""
+    inference = settings().inference
+    return LoopAnswers(
         settings().redis.url.get_secret_value(),
         entries=inference.cache_entries,
         seconds=inference.cache_seconds,
@@ -155,6 +167,7 @@ def forget() -> None:
     shadow.cache_clear()
     batcher.cache_clear()
     answers.cache_clear()
+    loop_answers.cache_clear()
     rates.cache_clear()
 
 

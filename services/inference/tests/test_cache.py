@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import socket
@@ -14,9 +15,11 @@ import redis
 import structlog
 from PIL import Image
 
+from reel_inference import loop_cache
 from reel_inference.batching import Batcher
 from reel_inference.cache import ENTRY_BYTES, PREFIX, Answers, Looked, Status
 from reel_inference.engine import load_engine
+from reel_inference.loop_cache import LoopAnswers
 from reel_inference.predict import Bounds, predict_pictures
 from reel_shared import quick_redis
 from reel_shared.contracts import LabelProbability, Prediction
@@ -36,11 +39,53 @@ def patience(monkeypatch):
     monkeypatch.setattr(quick_redis, "PATIENCE_SECONDS", 5.0)
 
 
+class FromOutside:
+    """The memory of an event loop, called as that of threads is; it keeps at once."""
+
+    def __init__(self, *args, **options):
+        self.inside, self._runner = LoopAnswers(*args, **options), asyncio.Runner()
+        self.prepare = self.inside.prepare
+
+    @property
+    def on(self):
+        return self.inside.on
+
+    def run(self, coroutine):
+        return self._runner.run(coroutine)
+
+    def look(self, *question, fresh=False):
+        return self.run(self.inside.look(*question, fresh=fresh))
+
+    def keep(self, question, answer):
+        async def kept():
+            self.inside.keep(question, answer)
+            self.inside._go()
+            await self.inside._trips
+
+        self.run(kept())
+
+    def close(self):
+        self.run(self.inside.close())
+        self._runner.close()
+
+
+@pytest.fixture(params=[Answers, FromOutside], ids=["threads", "loop"])
+def memory(request):
+    """Make memories of one kind, closed at the end."""
+    made = []
+
+    def make(*args, **options):
+        made.append(request.param(*args, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
 @pytest.fixture
-def answers(redis_url):
-    made = Answers(redis_url, entries=1000, seconds=60)
-    yield made
-    made.close()
+def answers(memory, redis_url):
+    return memory(redis_url, entries=1000, seconds=60)
 
 
 @pytest.fixture
@@ -67,8 +112,8 @@ def test_an_answer_is_found_again_by_the_same_picture_model_and_options_only(ans
     assert answers.look(b"one", ENGINE, "top_k=3").answer == prediction("blue")
 
 
-def test_entries_are_bounded_in_number_size_and_time(redis_url, server):
-    few = Answers(redis_url, entries=7, seconds=60)
+def test_entries_are_bounded_in_number_size_and_time(memory, redis_url, server):
+    few = memory(redis_url, entries=7, seconds=60)
     for number in range(60):
         remember(few, content=str(number).encode())
     names = server.keys("*")
@@ -83,8 +128,8 @@ def test_entries_are_bounded_in_number_size_and_time(redis_url, server):
     assert json.loads(server.get(name))["answer"]["model"] == "mdl_a"
 
 
-def test_of_two_questions_of_one_place_the_later_has_it(redis_url):
-    one = Answers(redis_url, entries=1, seconds=60)
+def test_of_two_questions_of_one_place_the_later_has_it(memory, redis_url):
+    one = memory(redis_url, entries=1, seconds=60)
     remember(one, b"one")
     remember(one, b"two", said=prediction("blue"))
     assert one.look(b"one", ENGINE, "top_k=3").status == Status.MISS
@@ -132,10 +177,10 @@ def test_a_redis_that_dies_is_noted_once_bypassed_and_taken_up_again(answers, va
     assert lines[1]["unasked"] >= 100
 
 
-def test_a_redis_that_hangs_costs_its_patience_once_and_not_per_picture(monkeypatch):
+def test_a_redis_that_hangs_costs_its_patience_once_and_not_per_picture(memory, monkeypatch):
     monkeypatch.setattr(quick_redis, "PATIENCE_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        answers = Answers(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", entries=10, seconds=60)
+        answers = memory(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", entries=10, seconds=60)
         answers.prepare()
         started = time.monotonic()
         for _ in range(200):
@@ -143,7 +188,9 @@ def test_a_redis_that_hangs_costs_its_patience_once_and_not_per_picture(monkeypa
         assert time.monotonic() - started < 2
 
 
-def test_threads_share_one_memory(answers):
+def test_threads_share_one_memory(redis_url):
+    answers = Answers(redis_url, entries=1000, seconds=60)
+
     def ask(number):
         content = str(number % 10).encode()
         looked = answers.look(content, ENGINE, "top_k=3")
@@ -154,10 +201,75 @@ def test_threads_share_one_memory(answers):
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(ask, range(400)))
     assert {answers.look(str(n).encode(), ENGINE, "top_k=3").status for n in range(10)} == {Status.HIT}
+    answers.close()
 
 
-def test_switched_off_it_asks_nobody():
-    off = Answers("redis://127.0.0.1:1/0", entries=0, seconds=60)
+def test_in_a_loop_many_share_a_trip_and_find_what_was_kept_before(redis_url, server):
+    loop = FromOutside(redis_url, entries=10**9, seconds=60)  # no two of one place
+    names = [str(number).encode() for number in range(200)]
+
+    async def ask_all():
+        return await asyncio.gather(*(loop.inside.look(name, ENGINE, "top_k=3") for name in names))
+
+    async def keep_and_ask(missed):
+        for number, one in enumerate(missed):
+            loop.inside.keep(one.question, prediction(f"said-{number}"))
+        return await ask_all()
+
+    missed = loop.run(ask_all())
+    assert {one.status for one in missed} == {Status.MISS}
+    before = server.info("commandstats").get("cmdstat_mget", {"calls": 0})["calls"]
+    hits = loop.run(keep_and_ask(missed))
+    assert [one.answer for one in hits] == [prediction(f"said-{number}") for number in range(200)]
+    assert server.info("commandstats")["cmdstat_mget"]["calls"] - before <= 2
+    loop.close()
+
+
+def test_in_a_loop_answers_are_kept_though_nobody_asks_again(redis_url, server):
+    loop = FromOutside(redis_url, entries=1000, seconds=60)
+
+    async def keep():
+        loop.inside.keep("a" * 64, prediction())
+
+    async def later():
+        loop.inside.keep("b" * 64, prediction())
+        for _ in range(500):
+            if server.dbsize():
+                return
+            await asyncio.sleep(0.02)
+
+    loop.run(later())
+    assert server.dbsize() == 1
+    loop.run(keep())
+    loop.close()  # at once
+    assert server.dbsize() == 2
+
+
+def test_in_a_loop_nobody_waits_longer_than_its_time_and_a_cancelled_one_harms_nobody(redis_url, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        loop = FromOutside(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", entries=10, seconds=60)
+        monkeypatch.setattr(loop_cache, "LONGEST_SECONDS", 0.2)
+        monkeypatch.setattr(quick_redis, "PATIENCE_SECONDS", 0.5)
+        started = time.monotonic()
+        assert loop.look(b"one", ENGINE, "top_k=3").status == Status.BYPASS
+        assert time.monotonic() - started < 3
+        loop.close()
+    loop = FromOutside(redis_url, entries=10, seconds=60)
+
+    async def one_goes_away():
+        first, second = (
+            asyncio.ensure_future(loop.inside.look(name, ENGINE, "top_k=3")) for name in (b"one", b"two")
+        )
+        await asyncio.sleep(0)
+        first.cancel()
+        return await second
+
+    assert loop.run(one_goes_away()).status == Status.MISS
+    loop.close()
+
+
+def test_switched_off_it_asks_nobody(memory):
+    off = memory("redis://127.0.0.1:1/0", entries=0, seconds=60)
     with structlog.testing.capture_logs() as lines:
         assert off.look(b"one", ENGINE, "top_k=3") == Looked("", Status.BYPASS)
         off.keep("", prediction())
@@ -178,7 +290,9 @@ class Counting:
         return self._engine.infer(pictures, lane)
 
 
-def test_many_pictures_are_computed_once_and_errors_are_not_kept(answers, make_model):
+def test_many_pictures_are_computed_once_and_errors_are_not_kept(redis_url, make_model):
+    answers = Answers(redis_url, entries=1000, seconds=60)
+
     def png(colour):
         stream = io.BytesIO()
         Image.new("RGB", (40, 30), colour).save(stream, "PNG")
@@ -212,6 +326,7 @@ def test_many_pictures_are_computed_once_and_errors_are_not_kept(answers, make_m
     assert {one.prediction.model for one in ask(other) if one.prediction} == {"mdl_b"}
     assert other.computed == 3
     batcher.close()
+    answers.close()
 
 
 def test_a_models_precision_and_card_are_part_of_its_fingerprint(make_model):
