@@ -27,17 +27,29 @@ _BAR = 25.5
 """``is_low_contrast``'s bar in levels: a twentieth of a float picture's range from -1 to 1."""
 _STRAY = 3.2
 """The rough luma strays from scikit-image's by less than 1.6 levels, so a range of it by less than twice that."""
+_LUMA = np.array([0.2125, 0.7154, 0.0721])
+"""Weights of red, green and blue in ``skimage.color.rgb2gray``."""
 _SAMPLES = (16, 4)
 """Of so many rows one is looked at first, and of so many next."""
 
 
 def histogram(image: Picture) -> Counts:
     """Return how many values lie on each of the 256 levels, all channels together."""
-    counts = np.zeros((3, 256), np.int64)
+    counts = np.zeros(256, np.int64)
     for rows in row_strips(image):
-        counts += np.array(Image.fromarray(image[rows]).histogram()).reshape(3, 256)
-    total: Counts = counts.sum(axis=0)
-    return total
+        # As a grey picture of three times the width: one histogram in place of three.
+        counts += np.array(Image.fromarray(image[rows].reshape(-1, image.shape[1] * 3)).histogram())
+    return counts
+
+
+def gray(image: Picture) -> NDArray[np.uint8]:
+    """Return ``img_as_ubyte(rgb2gray(image))``, (H, W): its very steps, without its copies and looks at the range."""
+    made = np.empty(image.shape[:2], np.uint8)
+    for rows in row_strips(image):
+        luma = np.multiply(image[rows], 1 / 255) @ _LUMA
+        luma *= 255
+        made[rows] = np.rint(luma, out=luma)
+    return made
 
 
 def percentile(counts: Counts, percent: float) -> float:

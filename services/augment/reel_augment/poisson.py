@@ -34,7 +34,7 @@ _BITS = 55
 """Of one uniform number: 256 levels of them fit into 63 bits."""
 _REST_BITS = _BITS - _SLOT_BITS
 _SPLIT = 256
-"""Marks a slot in which the result changes; no level of a picture is so high."""
+"""What a slot holds in which the result changes is this and the first count that changes in it; no level is so high."""
 
 
 def steps_of(histogram: NDArray[np.int64]) -> int:
@@ -67,17 +67,23 @@ def fast(image: Bytes, steps: int, rng: np.random.Generator) -> Bytes:
     bits = rng.bit_generator
     flat = image.reshape(-1)
     noisy = np.empty_like(flat)
+    # Memory that is new for every strip takes longer to get than to fill.
+    places, results = np.empty(STRIP, np.intp), np.empty(STRIP, np.uint16)
     for start in range(0, flat.size, STRIP):
         strip = flat[start : start + STRIP]
+        place, found = places[: strip.size], results[: strip.size]
         # four pixels out of one word of the generator
         words = bits.random_raw(-(-strip.size // 4)).view(np.uint16)[: strip.size]
         slots = words >> (_WORD_BITS - _SLOT_BITS)
-        found = np.take(table.slots, (strip.astype(np.uint32) << _SLOT_BITS) | slots, mode="clip")
-        noisy[start : start + STRIP] = found.astype(np.uint8)
-        split = np.flatnonzero(found == _SPLIT)
+        place[:] = strip
+        place <<= _SLOT_BITS
+        place |= slots
+        np.take(table.slots, place, mode="clip", out=found)
+        noisy[start : start + STRIP] = found
+        split = np.flatnonzero(found >= _SPLIT)
         rest = bits.random_raw(split.size) >> np.uint64(64 - _REST_BITS)
         uniform = (slots[split].astype(np.uint64) << np.uint64(_REST_BITS)) | rest
-        noisy[start + split] = table.look_up(strip[split], uniform)
+        noisy[start + split] = table.look_up(strip[split], found[split] - _SPLIT, uniform)
     return noisy.reshape(image.shape)
 
 
@@ -86,17 +92,22 @@ class _Table:
     """The distributions of all 256 levels for one n; 4.7 MB at most, 0.01 s to make."""
 
     slots: NDArray[np.uint16]
-    """(256 * 8192,): the result of every level and slot, or ``_SPLIT``."""
+    """(256 * 8192,): the result of every level and slot, or ``_SPLIT`` and a count."""
     bounds: NDArray[np.uint64]
-    """(256 * n,), ascending: level * 2**55 + P(count <= k) * 2**55 for k = 0 to n - 1."""
+    """(256 * n + 1,), ascending: level * 2**55 + P(count <= k) * 2**55 for k = 0 to n - 1; the last one is no bound."""
     levels: Bytes
     """(n + 1,): count -> level of the result."""
 
-    def look_up(self, level: Bytes, uniform: NDArray[np.uint64]) -> Bytes:
-        """Return the result of each level for its uniform number of 55 bits."""
+    def look_up(self, level: Bytes, first: NDArray[np.uint16], uniform: NDArray[np.uint64]) -> Bytes:
+        """Return the result of each level for its uniform number of 55 bits, at least that of the count ``first``."""
         wanted = (level.astype(np.uint64) << np.uint64(_BITS)) | uniform
-        below = np.searchsorted(self.bounds, wanted, side="right")
-        found: Bytes = self.levels[below - level.astype(np.intp) * (self.levels.size - 1)]
+        begin = level.astype(np.intp) * (self.levels.size - 1)
+        below = begin + first
+        # Few slots have more than one step, those of the tails.
+        below += wanted >= self.bounds[below]
+        more = np.flatnonzero(wanted >= self.bounds[below])
+        below[more] = np.searchsorted(self.bounds, wanted[more], side="right")
+        found: Bytes = self.levels[below - begin]
         return found
 
 
@@ -115,9 +126,12 @@ def _table(steps: int) -> _Table:
         slots[level] = np.repeat(levels, np.diff(edges))
     inside = (scaled & np.uint64((1 << _REST_BITS) - 1)) > 0  # a bound on a slot's edge divides no slot
     rows, columns = np.nonzero(inside)
-    slots[rows, step_at[rows, columns]] = _SPLIT
+    # From the last count to the first: of those in one slot the first is what stays.
+    rows, columns = rows[::-1], columns[::-1]
+    slots[rows, step_at[rows, columns]] = _SPLIT + columns
     bounds = (np.arange(256, dtype=np.uint64)[:, np.newaxis] << np.uint64(_BITS)) + scaled
-    return _Table(slots.reshape(-1), bounds.reshape(-1), levels)
+    no_bound = np.iinfo(np.uint64).max
+    return _Table(slots.reshape(-1), np.append(bounds, no_bound), levels)
 
 
 def _levels(steps: int) -> Bytes:

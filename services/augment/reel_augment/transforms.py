@@ -22,7 +22,6 @@ from reel_shared.errors import BadPicture
 
 # scikit-image declares no types.
 exposure: Any = skimage.exposure
-util: Any = skimage.util
 
 Noise = Literal["exact", "fast"]
 Table = NDArray[np.uint8]
@@ -70,10 +69,11 @@ def variant_seed(sha256: str, seed: int) -> int:
 def make_variants(
     image: Picture, *, seed: int, noise: Noise = "exact", kinds: Collection[Variant] = KINDS
 ) -> Variants:
-    """Return the variants of an RGB picture (H, W, 3), each a new array of the same shape.
+    """Return the variants of an RGB picture (H, W, 3), each an array of the same shape.
 
     Grayscale, invert and noise need a source with contrast; log and sigmoid are dropped when their result has
-    none; intensity is always made, and for a source of low contrast its inverse too. Contrast is judged by
+    none; intensity is always made, and for a source of low contrast its inverse too. The grayscale's three channels
+    are one in memory, and read-only. Contrast is judged by
     ``skimage.exposure.is_low_contrast`` with its defaults. Each array equals what scikit-image returns, as
     uint8 by ``img_as_ubyte``; ``noise`` equals ``random_noise(image, mode="poisson", rng=seed)``, or when it is to
     be fast is drawn from the same distribution (see ``reel_augment.poisson``).
@@ -130,12 +130,8 @@ class Original:
         return levels.histogram(self.image)
 
     def _grayscale(self) -> Picture:
-        gray = np.empty_like(self.image)
-        for rows in levels.row_strips(self.image):
-            luma = util.img_as_ubyte(skimage.color.rgb2gray(self.image[rows]))
-            for channel in range(3):
-                gray[rows, :, channel] = luma
-        return gray
+        gray = levels.gray(self.image)
+        return np.broadcast_to(gray[:, :, np.newaxis], self.image.shape)
 
     def _stretched(self) -> Picture:
         low, high = (levels.percentile(self._histogram, percent) for percent in IN_PERCENTILES)

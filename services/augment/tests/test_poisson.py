@@ -127,3 +127,20 @@ def test_fast_noise_follows_the_seed_alone() -> None:
     )
     np.testing.assert_array_equal(first, again)
     assert (first != other).mean() > 0.5
+
+
+@pytest.mark.parametrize("steps", [1, 16, 256])
+def test_every_uniform_number_beside_a_bound_gives_the_count_of_the_cumulative_table(steps: int) -> None:
+    """Whether its slot says the result, or the bounds do, of which a tail's slot has many."""
+    table = poisson._table(steps)
+    bounds = table.bounds[:-1].reshape(256, steps)
+    for level in range(0, 256, 3):
+        own = bounds[level] - (np.uint64(level) << np.uint64(55))
+        uniform = np.concatenate((own, own - np.uint64(1), own + np.uint64(1), own + np.uint64(1 << 20)))
+        uniform = uniform[uniform < np.uint64(1 << 55)]
+        levels = np.full(uniform.size, level, np.uint8)
+        found = table.slots[(level << 13) + (uniform >> np.uint64(42)).astype(np.intp)]
+        split = found >= 256
+        found[split] = table.look_up(levels[split], found[split] - 256, uniform[split])
+        wanted = table.levels[np.searchsorted(own, uniform, side="right")]
+        assert np.array_equal(found, wanted)
