@@ -10,7 +10,7 @@ SECRETS := detect-secrets-hook --no-verify --disable-plugin KeywordDetector --ex
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full up test test-browser test-gpu chaos compose-test k8s-test scan lint bench reference clean run-ready dev-ready bench-ready
+.PHONY: help demo demo-full up test test-browser test-gpu chaos compose-test k8s-test pods-test scan lint bench reference clean run-ready dev-ready bench-ready
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ test-gpu: dev-ready ## run the tests that need an NVIDIA GPU, on one
 
 k8s-test: dev-ready ## render every overlay of k8s/, validate it for two releases of Kubernetes, hold it to the policies
 	$(BIN)/pytest -n 0 tests/deploy/test_k*.py
+
+pods-test: dev-ready ## the pods of k8s/overlays/local for real, as docker containers by their own specs: no cluster is needed
+	$(BIN)/python tests/pods/end_to_end.py $(ARGS)
 
 scan: dev-ready ## checkov over the Dockerfile and the rendered k8s/, in an environment of its own (230 MB)
 	@# not beside its lock: what looks through scripts/ would look through that too

@@ -1,0 +1,85 @@
+"""The pods of k8s/overlays/local for real, each by its own spec, without a cluster: films to a served model.
+
+`make pods-test` needs docker and the images of `docker compose build`; it renders the overlay with fresh secrets,
+starts everything at once as `kubectl apply` does, and does what docs/deploy-kubernetes.md says for a served model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "compose"))
+
+from docker_pods import DockerPods
+from journey import ROOT, ask, commands, out, pictures, timed, train_as_written
+from specs import Cluster
+
+from reel_shared.client import Client
+
+URL = "http://reelsight.localhost:8080"
+HOSTS = ("reelsight.localhost", "s3.localhost")
+AFTER_A_MODEL = ("inference-api",)
+"""Not ready before there is a model to answer with."""
+
+
+def render(folder: Path) -> tuple[Cluster, str]:
+    """The objects of `local` from a copy with fresh secrets, and the first API key."""
+    copy = folder / "k8s"
+    shutil.copytree(ROOT / "k8s", copy, ignore=shutil.ignore_patterns("secrets"))
+    subprocess.run(["sh", copy / "secrets.sh", "local"], check=True)
+    overlay = copy / "overlays/local"
+    kubectl = Path(sys.executable).with_name("kubectl")
+    rendered = subprocess.run(
+        [kubectl, "kustomize", overlay], check=True, capture_output=True, text=True
+    ).stdout
+    key = (overlay / "secrets/web.env").read_text().partition("REEL_WEB__FIRST_KEY=")[2].split()[0]
+    return Cluster.of([one for one in yaml.load_all(rendered, yaml.CSafeLoader) if one]), key
+
+
+def check_names() -> None:
+    for host in HOSTS:
+        try:
+            socket.getaddrinfo(host, 80)
+        except OSError:
+            raise SystemExit(
+                f"This system does not know {host}: add the line of docs/deploy-kubernetes.md to /etc/hosts."
+            ) from None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave the containers running at the end")
+    chosen = parser.parse_args()
+    check_names()
+    with tempfile.TemporaryDirectory(prefix="reel-pods-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        cluster, key = render(folder)
+        with DockerPods(cluster, folder, keep=chosen.keep) as pods, Client(URL, key, timeout=120) as client:
+            with timed(f"{len(pods.pods)} pods from nothing to ready"):
+                pods.up(but=AFTER_A_MODEL)
+            out.print(f"started again until what they wait for was there: {pods.restarts or 'none'}")
+            reel = {"REEL_URL": URL, "REEL_TOKEN": key}
+            train_as_written(client, reel, folder, commands("deploy-kubernetes.md", "To a served model"))
+            with timed("inference-api ready, with the model that is served now"):
+                pods.ready("inference-api")
+            frames = pictures(client)
+            answer = ask(client, frames)
+            by_id = client.predict(frames[0], model=answer["model"])
+            assert by_id["predictions"] == answer["predictions"], "the route by a model's id"
+            pods.check_alive()
+            again = {pod: count for pod, count in pods.facts().items() if count}
+            assert not again, again
+    out.print("pods: everything held")
+
+
+if __name__ == "__main__":
+    main()
