@@ -53,7 +53,7 @@ class Tally:
             setattr(self, entry.name, getattr(blank, entry.name))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that takes three times as long, for every frame of a film
 class Shown:
     """A decoded frame in its place."""
 
@@ -167,10 +167,11 @@ def decode_range(
             found = bisect_left(expected, pts)
             if found < place or found == count or expected[found] != pts:
                 raise Mismatch("a frame is not where its packet says")
-        broken = [at for at in range(place, found + corrupt) if anchors[at]]
-        if broken:
-            sound_from = int(fresh[np.searchsorted(fresh, expected[broken[-1]], side="right")])
-        tally.corrupt += found - place + corrupt
+        if found > place or corrupt:
+            broken = [at for at in range(place, found + corrupt) if anchors[at]]
+            if broken:
+                sound_from = int(fresh[np.searchsorted(fresh, expected[broken[-1]], side="right")])
+            tally.corrupt += found - place + corrupt
         place = found + 1
         tally.decoded += 1
         tally.last_seconds = (pts - start) * ticks_up / ticks_down

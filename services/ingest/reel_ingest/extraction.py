@@ -17,9 +17,10 @@ from reel_ingest.movies import declared_seconds, pixel_aspect
 from reel_ingest.packets import PacketTable
 from reel_ingest.ranges import Range
 from reel_ingest.rendering import Frame, Look
-from reel_ingest.scenes import WINDOW, RangeScores, Tiny, tiny_picture
+from reel_ingest.scenes import WINDOW, RangeScores
 from reel_ingest.selection import Choice, Past, Sampling, choose
 from reel_ingest.spread import ROOM, Spread
+from reel_ingest.tiny_pictures import MOST, Tiny, TinyPictures
 from reel_shared import errors
 from reel_shared.threads import Pool
 
@@ -55,7 +56,7 @@ class Extraction:
     way: Way
 
     def frames(self) -> Iterator[Frame | None]:
-        """Yield after every decoded frame: None, or frames that are taken, in order."""
+        """Yield after every few decoded frames: None, or frames that are taken, in order."""
         film, table = self.film, self.film.table
         past = self.sampling.past(film.time_base)
         if isinstance(table, PacketTable):
@@ -64,8 +65,9 @@ class Extraction:
             if to_the_end:
                 _check_length(film, float(table.seconds(int(table.shown[-1]))))
             packets, part = choice.packets | (self.way == "every packet"), self.part
+            due = choice.taken.tolist()
             source = decode_range(film, table, packets, part.entry, part.low, part.high, self.tally)
-            yield from self._taken(source, lambda shown: bool(choice.taken[shown.index]), choice)
+            yield from self._taken(source, lambda shown: due[shown.index], choice)
             alone = to_the_end and part.number == 0
             self._count_lost(table, choice)
         else:
@@ -99,13 +101,14 @@ class Extraction:
         # Rendered beside the decoder, whose threads would wait otherwise.
         pool = Pool(1, thread_name_prefix="render")
         try:
-            for shown, taken, picture in self._scored(source, due):
+            for shown, taken, picture in self._scored(source, due, MOST):
                 if taken:
                     self.scores.add_taken(shown.index, None if shown.anchor else picture)
                     ahead.append(pool.submit(self._render(shown, choice)))
                 while ahead and (len(ahead) > AHEAD or ahead[0].done()):
                     yield ahead.popleft().result()
                 yield None
+            yield None
             while ahead:
                 yield ahead.popleft().result()
         finally:
@@ -114,7 +117,7 @@ class Extraction:
     def _by_scene(self, source: Iterator[Shown], due: _Due, count: int) -> Iterator[Frame | None]:
         spread = Spread(count, self._keeper(count))
         anchors = 0
-        for shown, taken, _ in self._scored(source, due):
+        for shown, taken, _ in self._scored(source, due, 1):
             if len(self.scores.times) > anchors:
                 anchors += 1
                 item = shown if taken else None
@@ -122,21 +125,40 @@ class Extraction:
             yield None
         yield from self._placed(spread.close())
 
-    def _scored(self, source: Iterator[Shown], due: _Due) -> Iterator[tuple[Shown, bool, Tiny | None]]:
-        """Yield every decoded frame, whether it is taken, and its tiny picture where it has one."""
+    def _scored(
+        self, source: Iterator[Shown], due: _Due, together: int
+    ) -> Iterator[tuple[Shown, bool, Tiny | None]]:
+        """Yield every frame that is taken, with its tiny picture, and of the others one now and then.
+
+        All frames up to it are in ``scores`` then; so many ``together`` at most.
+        """
         tick = self.film.time_base
+        tiny, times = TinyPictures(), list[int]()
+
+        def score() -> list[Tiny]:
+            pictures = tiny.take()
+            # A taken frame that is no anchor comes last, and has no time here.
+            for picture, time in zip(pictures, times, strict=False):
+                self.scores.add_anchor(picture, time)
+            times.clear()
+            return pictures
+
         for number, shown in enumerate(source):
             wanted = due(shown)
             taken = wanted and not shown.damaged
             self.tally.lost += wanted and not taken
             # Damaged anchors would be cuts that are none.
             anchor = shown.anchor and not shown.damaged
-            picture = tiny_picture(shown.frame) if anchor or taken else None
-            if anchor and picture is not None:
-                self.scores.add_anchor(picture, int(shown.ticks * 1000 * tick.numerator // tick.denominator))
-            yield shown, taken, picture
+            if anchor or taken:
+                tiny.add(shown.frame)
+            if anchor:
+                times.append(int(shown.ticks * 1000 * tick.numerator // tick.denominator))
+            if taken or len(tiny) >= together:
+                pictures = score()
+                yield shown, taken, pictures[-1] if taken else None
             if self.on_progress and number % _PROGRESS_EVERY == 0:
                 self._report(float(shown.ticks * tick))
+        score()
 
     def _render(self, shown: Shown, choice: Choice | None = None) -> _Render:
         shift = 0.0 if choice is None or choice.shift is None else float(choice.shift[shown.index])

@@ -13,7 +13,6 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -22,18 +21,13 @@ import numpy.typing as npt
 from scenedetect import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector
 
-from reel_ingest.movies import PLANAR, plane_pixels
-
-TINY = (64, 36)
-"""Width and height of the pictures that are compared."""
+from reel_ingest.tiny_pictures import TINY, Tiny
 
 WINDOW = 2
 """Anchors before and after a cut that the detector compares it with; its verdict comes so many anchors late."""
 
 SHORTEST_MS = 490
 """A scene lasts at least half a second, give or take the rounding of time stamps."""
-
-Tiny = npt.NDArray[np.uint8]
 
 
 class _Judge(AdaptiveDetector):  # type: ignore[misc]
@@ -207,38 +201,6 @@ def _settle(
 def difference(left: Any, right: Any) -> int:
     """Return the sum of absolute differences in hue, saturation and value of two tiny pictures."""
     return int(cv2.norm(left, right, cv2.NORM_L1))
-
-
-def tiny_picture(frame: Any) -> Tiny:
-    """Shrink a decoded frame (``av.VideoFrame``) to HSV (36, 64, 3) uint8.
-
-    Of so many rows of each plane, two samples are averaged for each pixel, and colours are looked at half as finely:
-    what this costs is the memory that it touches, and it finds the cuts that whole pictures show.
-    """
-    depth = PLANAR.get(frame.format.name)
-    if depth is None:
-        small = frame.reformat(*TINY, format="bgr24", interpolation="FAST_BILINEAR", threads=1)
-        return np.asarray(cv2.cvtColor(small.to_ndarray(), cv2.COLOR_BGR2HSV), dtype=np.uint8)
-    light, *chroma = frame.planes[:3]
-    planes = [_shrink(light, depth, TINY)]
-    for plane in chroma:
-        coarse = _shrink(plane, depth, (TINY[0] // 2, TINY[1] // 2))
-        planes.append(np.asarray(cv2.resize(coarse, TINY, interpolation=cv2.INTER_LINEAR), np.uint8))
-    colours = cv2.cvtColor(cv2.merge(planes), cv2.COLOR_YUV2BGR)
-    return np.asarray(cv2.cvtColor(colours, cv2.COLOR_BGR2HSV), dtype=np.uint8)
-
-
-def _shrink(plane: Any, depth: int, size: tuple[int, int]) -> Tiny:
-    pixels = plane_pixels(plane, depth)
-    rows = pixels[_middles(pixels.shape[0], size[1])]
-    small: Any = cv2.resize(rows, size, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(small if depth == 8 else small >> (depth - 8), dtype=np.uint8)
-
-
-@lru_cache(maxsize=64)
-def _middles(height: int, count: int) -> npt.NDArray[np.intp]:
-    """Return the rows in the middle of so many equal strips."""
-    return ((np.arange(count) + 0.5) * height / count).astype(np.intp)
 
 
 def _pack(numbers: npt.NDArray[Any]) -> str:

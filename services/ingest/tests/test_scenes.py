@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scenedetect import AdaptiveDetector, FrameTimecode, detect
 
-from reel_ingest.scenes import SHORTEST_MS, WINDOW, RangeScores, SceneCuts, _Judge, tiny_picture
+from reel_ingest.scenes import SHORTEST_MS, WINDOW, RangeScores, SceneCuts, _Judge
+from reel_ingest.tiny_pictures import TinyPictures, tiny_picture
 
 LENGTHS = [30, 17, 44, 23, 60, 26]
 
@@ -51,6 +52,23 @@ def test_other_pixel_formats_see_the_same_cuts(film, draw_frame):
     ten = film("ten-cuts.mp4", pictures, pixel_format="yuv420p10le")
     full = film("full-cuts.mp4", pictures, pixel_format="yuv444p")
     assert cuts_of(ten).cuts == cuts_of(full).cuts == [24, 48, 72]
+
+
+def test_tiny_pictures_made_together_are_those_made_alone():
+    """Of frames whose size and pixel format change on the way, one of them no format of planes."""
+    rng, together, alone = np.random.default_rng(5), TinyPictures(), []
+    for form in ("yuv420p", "yuv420p10le", "yuv444p", "rgb24", "yuv420p"):
+        for width, height in ((160, 96), (122, 50), (1280, 720)):
+            for _ in range(3):
+                picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=form)
+                together.add(frame)
+                alone.append(tiny_picture(frame))
+    made = together.take()
+    assert len(made) == len(alone) == 45
+    assert all(np.array_equal(a, b) for a, b in zip(made, alone, strict=True))
+    assert not np.array_equal(made[0], made[1])
+    assert together.take() == []
 
 
 def test_the_scene_of_a_settled_frame_does_not_change(cut_film):
