@@ -193,6 +193,14 @@ def test_threads_that_write_to_sqlite_wait_for_one_another_and_lose_nothing(reel
         assert session.scalar(sa.text("SELECT n FROM n")) == 80
 
 
+def test_sqlite_itself_waits_for_those_who_read_and_never_sleeps_for_those_who_write(
+    reel_database: Reel,
+) -> None:
+    for write, milliseconds in ((True, 0), (True, 0), (False, 30_000), (False, 30_000), (True, 0)):
+        with transaction(write=write) as session:
+            assert session.scalar(sa.text("PRAGMA busy_timeout")) == milliseconds
+
+
 def test_a_writer_that_keeps_sqlite_too_long_is_a_database_that_is_away(
     reel_database: Reel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,7 +101,8 @@ def _bind(made: sa.Engine, write: bool, alone: bool) -> sa.Engine:
 def _on_sqlite_connect(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver must not begin transactions on its own
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
+    wait = f"busy_timeout={sqlite_writes.PATIENCE_SECONDS * 1000:.0f}"
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", wait, "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -112,7 +113,7 @@ def _on_sqlite_begin(connection: sa.Connection) -> None:
     if connection.get_execution_options().get("reel_write", False):
         sqlite_writes.begin(connection)
     else:
-        connection.exec_driver_sql("BEGIN")
+        sqlite_writes.begin_reading(connection)
 
 
 def dispose() -> None:

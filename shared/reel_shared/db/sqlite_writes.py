@@ -18,7 +18,10 @@ import sqlalchemy as sa
 PATIENCE_SECONDS = 30.0
 PAUSE_SECONDS = 0.0005
 """Between two questions to SQLite: less than a transaction of ours takes, and cheap for one thread a process."""
+_BUSY_TIMEOUT = "PRAGMA busy_timeout"
 _HAS_TURN = "reel_has_turn"
+_IMPATIENT = "reel_impatient"
+"""Set while SQLite itself does not wait on a connection; it is told only when that changes."""
 
 _turn = threading.Lock()
 
@@ -41,20 +44,26 @@ def begin(connection: sa.Connection) -> None:
     assert isinstance(raw, sqlite3.Connection)
     if _HAS_TURN not in pooled.info and _turn.acquire(timeout=PATIENCE_SECONDS):
         pooled.info[_HAS_TURN] = True
-    usual = raw.execute("PRAGMA busy_timeout").fetchone()[0]
-    raw.execute("PRAGMA busy_timeout=0")
-    try:
-        while time.monotonic() < end:
-            try:
-                raw.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                    break
-                time.sleep(PAUSE_SECONDS)
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # once more, for SQLAlchemy's own kind of error
-    finally:
-        raw.execute(f"PRAGMA busy_timeout={usual}")
+    if _IMPATIENT not in pooled.info:
+        raw.execute(f"{_BUSY_TIMEOUT}=0")
+        pooled.info[_IMPATIENT] = True
+    while time.monotonic() < end:
+        try:
+            raw.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                break
+            time.sleep(PAUSE_SECONDS)
+    connection.exec_driver_sql("BEGIN IMMEDIATE")  # once more, for SQLAlchemy's own kind of error
+
+
+def begin_reading(connection: sa.Connection) -> None:
+    """Begin a transaction that reads, which waits for nobody who writes, only while the database is put in order."""
+    info = connection.connection.info
+    if info.pop(_IMPATIENT, False):
+        connection.exec_driver_sql(f"{_BUSY_TIMEOUT}={PATIENCE_SECONDS * 1000:.0f}")
+    connection.exec_driver_sql("BEGIN")
 
 
 def _give_back(_raw: Any, record: Any, *_reason: Any) -> None:
