@@ -7,8 +7,10 @@ from typing import Annotated
 
 import structlog
 from fastapi import Depends, Request
+from fastapi.openapi.models import HTTPBearer
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.base import SecurityBase
+from fastapi.security.utils import get_authorization_scheme_param
 from starlette.concurrency import run_in_threadpool
 
 from reel_shared.errors import Forbidden, Unauthorized
@@ -17,15 +19,34 @@ from reel_shared.settings import settings
 from reel_shared.web import sessions
 from reel_shared.web.quotas import admit
 
-_bearer = HTTPBearer(
-    scheme_name="ApiKey", description="`Authorization: Bearer reel_<prefix>_<secret>`", auto_error=False
-)
 SCOPES: dict[Callable[..., object] | None, tuple[Scope, ...]] = {}
 """What each dependency of ``require`` lets in; the pages of the reference are written from it."""
-_Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def require(*scopes: Scope) -> Callable[..., Awaitable[Principal]]:
+class _Caller(SecurityBase):
+    """A dependency that is a security scheme too: to solve one within the other took each request as long again."""
+
+    scheme_name = "ApiKey"
+    model = HTTPBearer(description="`Authorization: Bearer reel_<prefix>_<secret>`")
+
+    def __init__(self, scopes: tuple[Scope, ...]) -> None:
+        self.scopes = scopes
+
+    async def __call__(self, request: Request) -> Principal:
+        token = _token(request)
+        if token is not None:
+            found = await _keyholder(token)
+        else:
+            found = await _browser(request, self.scopes) or _anonymous(request, demo="demo" in self.scopes)
+        if not found.may(*self.scopes):
+            wanted = " or ".join(repr(scope) for scope in self.scopes)
+            raise Forbidden(f"The API key needs the scope {wanted}.")
+        structlog.contextvars.bind_contextvars(principal=found.id)
+        await admit(request, found)
+        return found
+
+
+def require(*scopes: Scope) -> Callable[[Request], Awaitable[Principal]]:
     """Return a dependency that lets in holders of any one of ``scopes`` (``admin`` always).
 
     Where ``demo`` is among them and the public demo is on, a request without a key comes in as ``DEMO``.
@@ -35,26 +56,20 @@ def require(*scopes: Scope) -> Callable[..., Awaitable[Principal]]:
         Forbidden: a key without these scopes, or a page of another site that uses a visitor's browser.
         TooManyRequests: over one of the caller's limits (``quotas``).
     """
-
-    async def principal(request: Request, credentials: _Credentials) -> Principal:
-        if credentials is not None:
-            found = await _keyholder(credentials.credentials)
-        else:
-            found = await _browser(request, scopes) or _anonymous(request, demo="demo" in scopes)
-        if not found.may(*scopes):
-            raise Forbidden(f"The API key needs the scope {' or '.join(repr(scope) for scope in scopes)}.")
-        structlog.contextvars.bind_contextvars(principal=found.id)
-        await admit(request, found)
-        return found
-
-    SCOPES[principal] = scopes
-    return principal
+    caller = _Caller(scopes)
+    SCOPES[caller] = scopes
+    return caller
 
 
 def scopes_of(route: APIRoute) -> list[Scope]:
     """Return the scopes of which a caller of a route needs any one; ``demo`` stands for visitors without a key."""
     found = [scope for inner in route.dependant.dependencies for scope in SCOPES.get(inner.call, ())]
     return list(dict.fromkeys(found))
+
+
+def _token(request: Request) -> str | None:
+    scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
+    return token if token and scheme.lower() == "bearer" else None
 
 
 async def _keyholder(token: str) -> Principal:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import structlog
 from fastapi import HTTPException
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,6 +32,7 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 """Set on every answer that does not set them itself; pages bring their own policy."""
+_RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -89,12 +90,7 @@ class Requests:
             nonlocal status, replayed
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                replayed = "idempotent-replayed" in headers
-                headers.update(scope.get(quotas.HEADERS, {}))
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                replayed = _complete(message, {"X-Request-ID": request_id, **scope.get(quotas.HEADERS, {})})
             await send(message)
 
         try:
@@ -109,6 +105,15 @@ class Requests:
         finally:
             _record(scope, status, time.perf_counter() - started, span)
             await quotas.settle(scope, status, scope.get(_READ, 0), replayed=replayed)
+
+
+def _complete(message: Message, ours: Mapping[str, str]) -> bool:
+    """Add to an answer's headers ``ours``, and those of ``HEADERS`` that it has not; whether it was remembered."""
+    given = list(message.get("headers", ()))
+    names = {name.lower() for name, _ in given}
+    given += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in ours.items()]
+    message["headers"] = given + [pair for pair in _RAW_HEADERS if pair[0] not in names]
+    return b"idempotent-replayed" in names
 
 
 def _method(scope: Scope) -> str:
