@@ -96,14 +96,16 @@ CLAIM, CLAIM_OF_KIND = claim(of_kind=False), claim(of_kind=True)
 
 _ENDPOINTS = cast(sa.Table, WebhookEndpoint.__table__)
 # Asked by the statements that end a job, so that they cost nothing where nobody has a webhook and a job no parts.
-_HEARD = sa.exists().where(_ENDPOINTS.c.disabled_at.is_(None)).label("heard")
+_heard = sa.exists().where(_ENDPOINTS.c.disabled_at.is_(None))
+_HEARD = _heard.label("heard")
 _parts = JOBS.alias("parts")
 UNFINISHED_PARTS = sa.select(_parts.c.id).where(
     _parts.c.parent_id == sa.bindparam("the_job"),
     _parts.c.part.is_not(None),
     _parts.c.state.not_in(("succeeded", "failed", "canceled")),
 )
-_PARTED = UNFINISHED_PARTS.exists().label("parted")
+_parted = UNFINISHED_PARTS.exists()
+_PARTED = _parted.label("parted")
 
 FENCED = JOBS.update().where(_my_lease, _live).returning(_columns.state)
 """Of ``the_job`` while ``the_token`` holds it."""
@@ -126,6 +128,8 @@ SUCCEED = (
 
 Returns owner, metadata, heard, parted.
 """
+SUCCEED_UNHEARD = SUCCEED.where(sa.not_(_heard), sa.not_(_parted))
+"""The same, where no endpoint of a webhook is to be told and no part is left."""
 CHANGE = JOBS.update().where(_this_job).values(**_VISIBLE)
 """Of ``the_job``, whoever holds it."""
 END = CHANGE.returning(_HEARD, _PARTED)

@@ -12,9 +12,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from reel_shared import job_statements as statements
-from reel_shared.db.models import Job
+from reel_shared.db.models import Job, utcnow
 from reel_shared.job_statements import EVENTS, JOBS, OUTBOX, run
 
 _ATTRIBUTES = {attribute.key: attribute.columns[0] for attribute in sa.inspect(Job).column_attrs}
@@ -67,13 +68,22 @@ def claim(session: Session, values: Mapping[str, Any]) -> sa.Row[Any] | None:
     return row
 
 
-def succeed(session: Session, values: Mapping[str, Any]) -> sa.Row[Any] | None:
-    """End a job well and note it; ``values`` are those of ``job_statements.SUCCEED``, and its row is returned."""
+def succeed(
+    session: Session, job_id: str, token: str, result: Mapping[str, Any], *, unheard: bool = False
+) -> sa.Row[Any] | None:
+    """End a job well and note it; the row of ``job_statements.SUCCEED`` is returned.
+
+    Args:
+        unheard: only one whose end nobody is to be told of: ``job_statements.SUCCEED_UNHEARD``.
+    """
+    now = utcnow()
+    values = {"the_job": job_id, "the_token": token, "the_result": result, "now": now}
     if _far(session):
-        return run(session, _SUCCEED, values).one_or_none()
-    row = run(session, statements.SUCCEED, values).one_or_none()
+        return run(session, _SUCCEED_UNHEARD if unheard else _SUCCEED, values).one_or_none()
+    statement = statements.SUCCEED_UNHEARD if unheard else statements.SUCCEED
+    row = run(session, statement, values).one_or_none()
     if row is not None:
-        _tell(session, values["the_job"], values["now"], {"state": "succeeded"}, terminal=True)
+        _tell(session, job_id, now, {"state": "succeeded"}, terminal=True)
     return row
 
 
@@ -128,7 +138,11 @@ def _add() -> sa.Executable:
     return EVENTS.insert().from_select(_EVENT, event).add_cte(message.cte("message"))
 
 
+def _succeed(statement: ReturningUpdate[Any]) -> sa.Executable:
+    ended = statement.returning(JOBS.c.id).cte("ended")
+    return sa.select(ended).add_cte(_told("succeeded", ended.c.id, ended, terminal=True))
+
+
 _ADD = _add()
 _CLAIM, _CLAIM_OF_KIND = _claim(of_kind=False), _claim(of_kind=True)
-_ended = statements.SUCCEED.returning(JOBS.c.id).cte("ended")
-_SUCCEED = sa.select(_ended).add_cte(_told("succeeded", _ended.c.id, _ended, terminal=True))
+_SUCCEED, _SUCCEED_UNHEARD = _succeed(statements.SUCCEED), _succeed(statements.SUCCEED_UNHEARD)

@@ -172,6 +172,16 @@ def metric(session: Session, lease: Lease, data: dict[str, Any], *, type: str = 
     _tell(session, lease.job_id, type, data)
 
 
+def succeed_unheard(session: Session, lease: Lease, outcome: Outcome) -> bool:
+    """End the job in one statement where its result is all there is to write; otherwise write nothing: False."""
+    if outcome.write is not None:
+        return False
+    result = outcome.result.model_dump(mode="json")
+    if any(follow_ups(lease.job_id, lease.kind, lease.request, result)):
+        return False
+    return job_writes.succeed(session, lease.job_id, lease.token, result, unheard=True) is not None
+
+
 def succeed(session: Session, lease: Lease, outcome: Outcome) -> State:
     """End the job with its result, its rows and the jobs that follow it, all or nothing.
 
@@ -182,8 +192,7 @@ def succeed(session: Session, lease: Lease, outcome: Outcome) -> State:
             return end_canceled(session, lease)
         outcome.write(session)  # may still correct the result: another job may have stored the same picture
     result = outcome.result.model_dump(mode="json")
-    values = {"the_job": lease.job_id, "the_token": lease.token, "the_result": result, "now": utcnow()}
-    job = job_writes.succeed(session, values)
+    job = job_writes.succeed(session, lease.job_id, lease.token, result)
     if job is None:
         return end_canceled(session, lease)
     _pass_on_end(session, lease.job_id, State.SUCCEEDED, job)
@@ -333,14 +342,14 @@ def _update(session: Session, lease: Lease, *, visible: bool = False, **values: 
 
 
 def _compare_and_set(session: Session, job_id: str, condition: Any, **values: Any) -> bool:
-    found = session.execute(
+    changed = session.execute(
         sa.update(Job)
         .where(Job.id == job_id, condition)
         .values(version=Job.version + 1, **values)
         .returning(Job.id)
         .execution_options(synchronize_session=False)
-    ).one_or_none()
-    return found is not None
+    )
+    return changed.one_or_none() is not None
 
 
 def _end(session: Session, job_id: str, state: State, *, error: dict[str, Any] | None = None) -> None:

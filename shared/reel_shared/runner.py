@@ -244,6 +244,8 @@ def _attempt(kind: Kind, function: JobFunction[Any], context: Context) -> State 
     lease = context.lease
     try:
         outcome = function(context, stored(kind.request, lease.request))
+        if transact(lambda session: jobs.succeed_unheard(session, lease, outcome), alone=True):
+            return State.SUCCEEDED
         return transact(lambda session: jobs.succeed(session, lease, outcome))
     except LeaseLost:
         return None

@@ -6,20 +6,34 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
+from starlette.requests import Request
 
-from reel_shared import contracts, jobs
+from reel_shared import contracts, jobs, webhooks
 from reel_shared.db.engine import reading, transact, transaction
-from reel_shared.db.models import Collection, Job, JobEvent, OutboxMessage, utcnow
+from reel_shared.db.models import (
+    Collection,
+    Job,
+    JobEvent,
+    OutboxMessage,
+    WebhookDelivery,
+    WebhookEndpoint,
+    utcnow,
+)
 from reel_shared.embedded.postgres import Postgres
 from reel_shared.errors import BadRequest, Conflict, JobTimeout, LeaseLost, NotFound, Unavailable
 from reel_shared.ids import new_id
 from reel_shared.jobs import Lease, Outcome, State
+from reel_shared.runner import Context, run_job
+from reel_shared.security import Principal, create_key
 from reel_shared.testing.stack import Reel
+from reel_shared.web.accepted import submit_job
 
 RESULT = contracts.MakeVariantsResult(sources=1, made={}, already=0, skipped_low_contrast={})
 
@@ -603,3 +617,94 @@ def test_the_database_itself_refuses_a_second_end() -> None:
     job_id, _ = make("succeeded")
     with pytest.raises(sa.exc.IntegrityError), transaction() as session:
         session.add(JobEvent(job_id=job_id, type="state", data={"state": "failed"}, terminal=True))
+
+
+# --- the end in one statement -----------------------------------------------------------------------------
+
+
+def end_at_once(lease: Lease, outcome: Outcome) -> bool:
+    return transact(lambda session: jobs.succeed_unheard(session, lease, outcome), alone=True)
+
+
+@contextmanager
+def a_webhook() -> Iterator[str]:
+    """Register an endpoint that wants to be told of every job; nothing is sent to it here."""
+    with transaction() as session:
+        key, _ = create_key(session, "listener", ["read"])
+        values = {"url": "https://localhost/hook", "events": list(webhooks.EVENTS), "kinds": []}
+        endpoint = WebhookEndpoint(id=new_id("whe"), owner=key.id, all_jobs=True, secret="whsec_", **values)
+        session.add(endpoint)
+    yield endpoint.id
+    with transaction() as session:
+        session.get_one(WebhookEndpoint, endpoint.id).disabled_at = utcnow()
+
+
+def test_an_end_that_is_all_there_is_to_write_is_whole_and_comes_once() -> None:
+    lease = claim(submit())
+    assert end_at_once(lease, Outcome(RESULT))
+    ended = job(lease.job_id)
+    assert (ended.state, ended.lease_token, ended.lease_until) == (State.SUCCEEDED, None, None)
+    assert ended.result == RESULT.model_dump(mode="json")
+    last = events(lease.job_id)[-1]
+    assert (last.data, last.terminal, last.at) == ({"state": "succeeded"}, True, ended.finished_at)
+    before = row(lease.job_id)
+    assert not end_at_once(lease, Outcome(RESULT))
+    assert row(lease.job_id) == before
+    assert len(events(lease.job_id)) == 3
+
+
+@pytest.mark.parametrize("reason", ["rows", "follows", "webhook", "part", "wish", "lost"])
+def test_an_end_that_is_not_all_there_is_writes_nothing_at_once(reason: str) -> None:
+    lease, outcome = collected() if reason in ("rows", "follows") else (claim(submit()), Outcome(RESULT))
+    if reason == "follows":
+        outcome = Outcome(outcome.result)
+    with a_webhook() if reason == "webhook" else nullcontext():
+        if reason == "part":
+            with transaction() as session:
+                request = contracts.MakeVariantsRequest()
+                jobs.submit(session, contracts.MAKE_VARIANTS, request, parent_id=lease.job_id, part=0)
+        elif reason == "wish":
+            act(jobs.cancel, lease.job_id)
+        elif reason == "lost":
+            lapse(lease.job_id)
+            claim(lease.job_id)
+        before, told = row(lease.job_id), len(events(lease.job_id))
+        assert not end_at_once(lease, outcome)
+    assert (row(lease.job_id), len(events(lease.job_id))) == (before, told)
+    assert rows_of(lease.job_id) == 0
+
+
+def test_who_begins_to_listen_while_a_job_runs_is_told_of_its_end() -> None:
+    job_id = submit()
+    with ExitStack() as stack:
+        listeners: list[str] = []
+
+        def work(_context: Context, _request: contracts.MakeVariantsRequest) -> Outcome:
+            listeners.append(stack.enter_context(a_webhook()))
+            return Outcome(RESULT)
+
+        assert run_job(contracts.MAKE_VARIANTS, work, job_id) == State.SUCCEEDED
+    with reading() as session:
+        told = session.scalars(sa.select(WebhookDelivery).where(WebhookDelivery.job_id == job_id)).all()
+    assert [(one.endpoint_id, one.event) for one in told] == [(listeners[0], "job.succeeded")]
+    assert [event.terminal for event in events(job_id)] == [False, False, True]
+
+
+def test_what_is_to_be_there_with_a_job_comes_with_it_or_not_at_all() -> None:
+    request = Request({"type": "http", "method": "POST", "path": "/v1/variants", "headers": []})
+    mark = submit()
+
+    def refuse(session: Session) -> None:
+        write_row(mark)(session)
+        session.flush()
+        raise Conflict("no")
+
+    def post(also: Callable[[Session], None]) -> None:
+        principal = Principal("key_1", frozenset({"submit"}))
+        submit_job(contracts.MAKE_VARIANTS, contracts.MakeVariantsRequest(), principal, request, also=also)
+
+    with pytest.raises(Conflict):
+        post(refuse)
+    assert rows_of(mark) == 0
+    post(write_row(mark))
+    assert rows_of(mark) == 1

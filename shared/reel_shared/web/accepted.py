@@ -24,7 +24,7 @@ from reel_shared.db.models import Job
 from reel_shared.security import Principal
 from reel_shared.web.envelope import envelope, etag, polling_headers, standing
 from reel_shared.web.etags import conditional, matches, not_modified
-from reel_shared.web.idempotency import once
+from reel_shared.web.idempotency import asks_once, once
 from reel_shared.web.waiting import ended_within
 
 MAX_WAIT_SECONDS = 30.0
@@ -49,22 +49,26 @@ def submit_job(
     request: Request,
     *,
     check: Callable[[Session], object] | None = None,
+    also: Callable[[Session], object] | None = None,
 ) -> Response:
     """Submit a job and answer 202 with its envelope; honours ``Idempotency-Key`` and ``Prefer: wait``.
 
     Args:
         body: the kind's request model, with or without ``Submission``.
-        check: refuses by raising a ``ReelError``; runs in the transaction that would submit.
+        check: refuses by raising a ``ReelError``; reads only.
+        also: writes what is to be there with the job or not at all; may refuse too.
     """
     data = body.model_dump(mode="json")
     metadata = data.pop("metadata", {})
     wanted = kind.request.model_validate(data)
 
-    with transaction() as session:
+    # A job by itself is one statement where transactions are far away; a key's record is one more.
+    with transaction(alone=also is None and not asks_once(request)) as session:
 
         def act() -> dict[str, Any]:
-            if check is not None:
-                check(session)
+            for wish in (check, also):
+                if wish is not None:
+                    wish(session)
             job = jobs.submit(session, kind, wanted, owner=principal.id, labels=metadata)
             return envelope(job)
 

@@ -73,6 +73,11 @@ def once(
     return Answer(record.body, replayed=False)
 
 
+def asks_once(request: Request) -> bool:
+    """Whether the request has a key."""
+    return HEADER in request.headers
+
+
 def _key(request: Request) -> str | None:
     key = request.headers.get(HEADER)
     if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):

@@ -36,7 +36,7 @@ def create_takedown(body: NewTakedown, principal: Admin, request: Request) -> Re
         body,
         principal,
         request,
-        check=lambda session: takedowns.remove(session, body, by=principal.id),
+        also=lambda session: takedowns.remove(session, body, by=principal.id),
     )
 
 
