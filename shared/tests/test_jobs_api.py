@@ -37,10 +37,10 @@ from reel_shared.contracts import (
 )
 from reel_shared.db.engine import reading, transaction
 from reel_shared.db.models import Job, OutboxMessage, utcnow
-from reel_shared.errors import NotFound, StorageUnavailable
+from reel_shared.errors import DatabaseUnavailable, NotFound, StorageUnavailable
 from reel_shared.sent import notes
 from reel_shared.testing.stack import Reel
-from reel_shared.web import events, waiting
+from reel_shared.web import events, polls, waiting
 from reel_shared.web.accepted import Submission, submit_job
 from reel_shared.web.app import create_app
 from reel_shared.web.auth import Principal, require
@@ -123,6 +123,41 @@ def test_etags_change_with_what_is_seen(databases: str, api: Any, worker: Any) -
     ended = client.get(path, headers={"If-None-Match": changed.headers["etag"]})
     assert (ended.json()["state"], ended.headers["cache-control"]) == ("succeeded", "private, max-age=1800")
     assert "retry-after" not in ended.headers
+
+
+def test_many_who_poll_share_few_looks_and_none_is_told_what_was_before_it_asked(
+    databases: str, api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = api.client("submit")
+    paths = [submit(client)["urls"]["self"] for _ in range(8)]
+    looks: list[set[str]] = []
+    really_read = polls._read
+
+    def read(job_ids: set[str]) -> dict[str, Any]:
+        looks.append(job_ids)
+        return really_read(job_ids)
+
+    def poll(number: int) -> int:
+        known = {"If-None-Match": 'W/"1"'}
+        return int(client.get(paths[number % 8], headers=known).status_code)
+
+    monkeypatch.setattr(polls, "_read", read)
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(poll, range(64))) == {304}
+    assert len(looks) < 32
+    client.post(f"{paths[0]}/cancel")
+    assert poll(0) == 200, "a look that began before the cancel must not answer"
+    assert poll(1) == 304
+    assert client.get("/v1/jobs/job_unknown", headers={"If-None-Match": "*"}).status_code == 404
+
+    def away(job_ids: set[str]) -> dict[str, Any]:
+        raise DatabaseUnavailable("The database does not answer; try again in a moment.")
+
+    monkeypatch.setattr(polls, "_read", away)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(poll, range(16))) == {503}
+    monkeypatch.setattr(polls, "_read", read)
+    assert poll(1) == 304
 
 
 def test_the_advice_when_to_ask_again_grows_with_age(api: Any) -> None:

@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 from sse_starlette import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from reel_shared import jobs
@@ -84,11 +85,14 @@ def list_jobs(
     response_model=JobView,
     responses={304: {"description": "Nothing changed since the ETag in If-None-Match"}},
 )
-def get_job(job_id: JobId, principal: Owner, request: Request) -> Response:
+async def get_job(job_id: JobId, principal: Owner, request: Request) -> Response:
     """One job. `Prefer: wait=N` holds the answer until it has ended, `Retry-After` says when to ask again."""
+    unchanged = await unchanged_response(principal, job_id, request)
+    return unchanged or await run_in_threadpool(_job_response, job_id, principal, request)
+
+
+def _job_response(job_id: str, principal: Principal, request: Request) -> Response:
     with reading(alone=True) as session:
-        if (unchanged := unchanged_response(session, principal, job_id, request)) is not None:
-            return unchanged
         job = _visible(session, principal, job_id)
         seconds = preferred_wait(request)
         if seconds and job.state not in jobs.TERMINAL:

@@ -22,7 +22,8 @@ from reel_shared.contracts import Kind, Model
 from reel_shared.db.engine import reading, transaction
 from reel_shared.db.models import Job
 from reel_shared.security import Principal
-from reel_shared.web.envelope import envelope, etag, polling_headers, standing
+from reel_shared.web import polls
+from reel_shared.web.envelope import envelope, etag, polling_headers
 from reel_shared.web.etags import conditional, matches, not_modified
 from reel_shared.web.idempotency import asks_once, once
 from reel_shared.web.waiting import ended_within
@@ -92,16 +93,14 @@ def job_response(job: Job, request: Request, *, headers: Mapping[str, str] | Non
     return conditional(request, lambda: envelope(job), etag(job), headers=found)
 
 
-def unchanged_response(
-    session: Session, principal: Principal, job_id: str, request: Request
-) -> Response | None:
+async def unchanged_response(principal: Principal, job_id: str, request: Request) -> Response | None:
     """Answer 304 to who polls a job that they may see and that stands as they know it; None: it is to be read.
 
     Most answers to those who poll are this one, so it is made from few columns.
     """
     if "if-none-match" not in request.headers:
         return None
-    job = standing(session, job_id)
+    job = await polls.standing(job_id)
     if job is None or not principal.sees(job.owner) or not matches(request, etag(job)):
         return None
     if preferred_wait(request) and job.state not in jobs.TERMINAL:

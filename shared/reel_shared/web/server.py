@@ -17,6 +17,8 @@ from reel_shared.telemetry import configure_logging
 log = structlog.get_logger(__name__)
 GRACE_SECONDS = 10
 """How long requests in flight may take to end after SIGTERM."""
+KEEP_ALIVE_SECONDS = 30
+"""How long a connection may lie idle: longer than who polls waits at most (10 s) and than the gateway keeps its own."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -42,6 +44,7 @@ def main(app: Callable[[], FastAPI]) -> None:
         port=web.port,
         log_config=None,
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
 
