@@ -23,7 +23,7 @@ SECRETS = Path("/run/secrets")
 
 class Database(BaseModel):
     url: str = Field(default="sqlite:///reelsight.db", description="`sqlite:///…` or `postgresql://…`")
-    pool_size: int = Field(default=5, description="connections a process keeps (PostgreSQL)")
+    pool_size: int = Field(default=15, description="connections a process keeps (PostgreSQL)")
     patience_seconds: float = Field(
         default=60.0, description="how long a job waits for a database that is away"
     )

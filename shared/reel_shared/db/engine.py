@@ -31,6 +31,8 @@ _SQLITE_AWAY = frozenset(
 _POSTGRESQL_FULL = "53100"
 IDLE_SECONDS = 0.2
 """A connection that was used so lately is taken without asking."""
+MOST_CONNECTIONS = 15
+"""To PostgreSQL from a process that keeps fewer; those beyond are closed after each use, and to open one costs much."""
 _USED = "reel_used"
 _REFUSALS = (
     "authentication failed",
@@ -58,7 +60,9 @@ def engine(url: str | None = None) -> sa.Engine:
     made = sa.create_engine(
         url,
         pool_size=settings().database.pool_size,
-        max_overflow=10,
+        max_overflow=max(0, MOST_CONNECTIONS - settings().database.pool_size),
+        # The one used last first: it need not be asked whether it is there, and has its statements prepared.
+        pool_use_lifo=True,
         connect_args={
             "connect_timeout": 5,
             # A server that vanished without a word is noticed within 15 s, not after the kernel's two hours.
