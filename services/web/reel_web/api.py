@@ -88,7 +88,9 @@ def list_jobs(
 async def get_job(job_id: JobId, principal: Owner, request: Request) -> Response:
     """One job. `Prefer: wait=N` holds the answer until it has ended, `Retry-After` says when to ask again."""
     unchanged = await unchanged_response(principal, job_id, request)
-    return unchanged or await run_in_threadpool(_job_response, job_id, principal, request)
+    if unchanged is not None:
+        return unchanged
+    return await run_in_threadpool(_job_response, job_id, principal, request)
 
 
 def _job_response(job_id: str, principal: Principal, request: Request) -> Response:
