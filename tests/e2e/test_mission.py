@@ -347,7 +347,7 @@ def test_a_scene_is_pinned_and_the_certificate_changes(facts: Facts, browse: Ope
     page = browse(f"/datasets/small/versions/{version}")
     page.wait_for_selector(".certificate .verdict:has-text('Certified')")
     assert faults(page) == []
-    before = page.inner_text(".certificate .side.valid")
+    before = page.inner_text(".certificate")
     scene = page.locator(".scene.train:not(.pinned)").first
     film = scene.locator("xpath=..").get_attribute("data-movie")
     number = scene.get_attribute("data-scene")
@@ -359,7 +359,8 @@ def test_a_scene_is_pinned_and_the_certificate_changes(facts: Facts, browse: Ope
     page.wait_for_url(lambda url: "/versions/dsv_" in url and version not in url)
     page.wait_for_selector(f"[data-movie={film}] .scene.valid.pinned[data-scene='{number}']")
     assert page.inner_text(".certificate .verdict") == "Certified"
-    assert page.inner_text(".certificate .side.valid") != before
+    # as many pictures may be held out as before: the others are shared out anew
+    assert page.inner_text(".certificate") != before
 
 
 @pytest.mark.browser

@@ -143,7 +143,8 @@ def test_counts_and_pages_read_no_row_of_a_picture(reel_database, add):
             " ".join(
                 row[-1] for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)
             )
-            for sql, values in asked[1:]  # behind BEGIN
+            for sql, values in asked
+            if sql.startswith("SELECT")  # not BEGIN, nor what the connection is told
         ]
     assert len(plans) == 9
     for plan in plans:
