@@ -7,19 +7,17 @@ starts everything at once as `kubectl apply` does, and does what docs/deploy-kub
 from __future__ import annotations
 
 import argparse
-import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import yaml
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "compose"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "deploy"))
 
 from docker_pods import DockerPods
-from journey import ROOT, ask, commands, out, pictures, timed, train_as_written
+from journey import ask, commands, out, pictures, timed, train_as_written
+from rendering import copy_of_k8s, render
 from specs import Cluster
 
 from reel_shared.client import Client
@@ -30,18 +28,12 @@ AFTER_A_MODEL = ("inference-api",)
 """Not ready before there is a model to answer with."""
 
 
-def render(folder: Path) -> tuple[Cluster, str]:
+def rendered(folder: Path) -> tuple[Cluster, str]:
     """The objects of `local` from a copy with fresh secrets, and the first API key."""
-    copy = folder / "k8s"
-    shutil.copytree(ROOT / "k8s", copy, ignore=shutil.ignore_patterns("secrets"))
-    subprocess.run(["sh", copy / "secrets.sh", "local"], check=True)
-    overlay = copy / "overlays/local"
-    kubectl = Path(sys.executable).with_name("kubectl")
-    rendered = subprocess.run(
-        [kubectl, "kustomize", overlay], check=True, capture_output=True, text=True
-    ).stdout
-    key = (overlay / "secrets/web.env").read_text().partition("REEL_WEB__FIRST_KEY=")[2].split()[0]
-    return Cluster.of([one for one in yaml.load_all(rendered, yaml.CSafeLoader) if one]), key
+    copy = copy_of_k8s(folder)
+    cluster = Cluster.of(render(copy, "local"))
+    made = (copy / "overlays/local/secrets/web.env").read_text()
+    return cluster, made.partition("REEL_WEB__FIRST_KEY=")[2].split()[0]
 
 
 def check_names() -> None:
@@ -62,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="reel-pods-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        cluster, key = render(folder)
+        cluster, key = rendered(folder)
         with DockerPods(cluster, folder, keep=chosen.keep) as pods, Client(URL, key, timeout=120) as client:
             with timed(f"{len(pods.pods)} pods from nothing to ready"):
                 pods.up(but=AFTER_A_MODEL)
@@ -76,7 +68,7 @@ def main() -> None:
             by_id = client.predict(frames[0], model=answer["model"])
             assert by_id["predictions"] == answer["predictions"], "the route by a model's id"
             pods.check_alive()
-            again = {pod: count for pod, count in pods.facts().items() if count}
+            again = pods.restarted()
             assert not again, again
     out.print("pods: everything held")
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Object = dict[str, Any]
-SETS = ("Deployment", "StatefulSet", "Job")
+from k8s_objects import POD_MAKERS, Object
 
 
 @dataclass
@@ -26,7 +25,7 @@ class Cluster:
 
     def pods(self) -> Iterator[Pod]:
         """One pod of each Deployment, StatefulSet and Job."""
-        for one in self.all(*SETS):
+        for one in self.all(*POD_MAKERS):
             template = one["spec"]["template"]
             claims = [
                 {"name": claim["metadata"]["name"], "persistentVolumeClaim": {}}

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reel_inference import comparisons
 from reel_inference.batching import Batcher
-from reel_inference.cache import Answers
+from reel_inference.cache import Answers, Memory
 from reel_inference.loop_cache import LoopAnswers
 from reel_inference.models import ModelRecord, Models
 from reel_inference.predict import Bounds
@@ -28,6 +28,8 @@ from reel_shared.web.rates import Rates
 
 if TYPE_CHECKING:
     from reel_inference.engine import Engine
+
+MemoryT = TypeVar("MemoryT", bound=Memory)
 
 
 def find_record(model: str) -> ModelRecord:
@@ -60,23 +62,19 @@ def batcher() -> Batcher:
 @cache
 def answers() -> Answers:
     """What this process and all others remember of answers, for threads."""
-    inference = settings().inference
-    return Answers(
-        settings().redis.url.get_secret_value(),
-        entries=inference.cache_entries,
-        seconds=inference.cache_seconds,
-    )
+    return _memory(Answers)
 
 
 @cache
 def loop_answers() -> LoopAnswers:
     """The same memory for the API's event loop."""
+    return _memory(LoopAnswers)
+
+
+def _memory(kind: type[MemoryT]) -> MemoryT:
     inference = settings().inference
-    return LoopAnswers(
-        settings().redis.url.get_secret_value(),
-        entries=inference.cache_entries,
-        seconds=inference.cache_seconds,
-    )
+    url = settings().redis.url.get_secret_value()
+    return kind(url, entries=inference.cache_entries, seconds=inference.cache_seconds)
 
 
 @cache
