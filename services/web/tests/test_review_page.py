@@ -153,6 +153,18 @@ def test_edges_of_films_are_told_with_what_was_seen_there_and_one_frame_stands_f
     assert other
 
 
+def test_it_opens_on_the_newest_data_set_or_where_something_is_in_doubt(browse, add):
+    old = add(dataset="old", state="quarantined", state_reason="person")
+    add(dataset="clean")
+    client = browse()
+    opened = client.get("/review.json").json()
+    assert (opened["dataset"], [one["id"] for one in opened["data"]]) == ("old", [old])
+    assert client.get("/review.json?dataset=clean").json()["data"] == []
+    assert client.get("/review.json?kind=label").json()["dataset"] == "clean"
+    newest = add(dataset="new", state="quarantined", state_reason="person")
+    assert [one["id"] for one in client.get("/review.json").json()["data"]] == [newest]
+
+
 def test_without_anything_in_doubt_it_says_how_more_is_found(browse, add):
     assert "No pictures yet" in browse().get("/review").text
     add()

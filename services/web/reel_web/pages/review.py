@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
 from fastapi import Query, Request
+from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from reel_shared.db.engine import reading
@@ -21,6 +22,8 @@ from reel_web.suspicion import KINDS, Case
 
 router = Router(route_class=PageRoute)
 SHEET = 16
+SEARCHED = 8
+"""Data sets that are looked through for one with something in doubt, where none is asked for."""
 KEYED_LABELS = 10
 """Classes that have a key: 1 to 9, and 0 for the tenth."""
 
@@ -37,17 +40,17 @@ def review(
 ) -> Response:
     """The next cases behind the ``skip`` that were left undecided, and how many there are of each kind."""
     with reading() as session:
-        name = dataset or session.scalar(
-            sa.select(Image.dataset).order_by(Image.created_at.desc(), Image.id.desc()).limit(1)
+        names = [one["name"] for one in catalogue.datasets(session)]
+        name, whole, missing = _in_doubt(
+            session, [dataset] if dataset else _newest_first(session, names), kind
         )
-        whole, missing = suspicion.queue(session, name) if name else ([], [])
         cases = [case for case in whole if not kind or case.kind == kind]
         shown = cases[skip : skip + SHEET]
         pictures = catalogue.named(session, [one for case in shown for one in (case.image_id, *case.others)])
         films = catalogue.films(session, name) if name else {}
         kept = {"dataset": dataset, "kind": kind, "view": "" if view == "one" else view}
         data = {
-            "dataset": name or "",
+            "dataset": name,
             "kind": kind,
             "view": view,
             "skip": skip,
@@ -62,10 +65,28 @@ def review(
             "missing": missing,
             "edges": suspicion.edges(session, name) if name else [],
             "labels": catalogue.labels(session, name) if name else [],
-            "datasets": [one["name"] for one in catalogue.datasets(session)],
+            "datasets": names,
             "may_change": viewer.may("submit"),
         }
     return page(request, "review.html", data)
+
+
+def _newest_first(session: Session, names: Iterable[str]) -> list[str]:
+    newest = session.scalar(
+        sa.select(Image.dataset).order_by(Image.created_at.desc(), Image.id.desc()).limit(1)
+    )
+    return sorted(names, key=lambda name: name != newest)[:SEARCHED]
+
+
+def _in_doubt(session: Session, names: Sequence[str], kind: str) -> tuple[str, list[Case], list[str]]:
+    """The first data set of which something is in doubt, or simply the first, with its queue."""
+    found: tuple[str, list[Case], list[str]] = ("", [], [])
+    for name in names:
+        cases, missing = suspicion.queue(session, name)
+        if any(not kind or case.kind == kind for case in cases):
+            return name, cases, missing
+        found = found if found[0] else (name, cases, missing)
+    return found
 
 
 def _to(kept: Mapping[str, str], **changes: str) -> str:
