@@ -10,7 +10,7 @@ SECRETS := detect-secrets-hook --no-verify --disable-plugin KeywordDetector --ex
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full up test test-browser test-gpu chaos compose-test k8s-test pods-test scan lint bench reference clean run-ready dev-ready bench-ready
+.PHONY: help demo demo-full up test test-browser test-gpu chaos compose-test k8s-test pods-test cluster-test scan lint bench reference clean run-ready dev-ready bench-ready
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ k8s-test: dev-ready ## render every overlay of k8s/, validate it for two release
 
 pods-test: dev-ready ## the pods of k8s/overlays/local for real, as docker containers by their own specs: no cluster is needed
 	$(BIN)/python tests/pods/end_to_end.py $(ARGS)
+
+cluster-test: dev-ready ## docs/deploy-kubernetes.md on the cluster of kubectl's context, which has the images: train, serve, upgrade under load
+	$(BIN)/python tests/cluster/end_to_end.py $(ARGS)
 
 scan: dev-ready ## checkov over the Dockerfile and the rendered k8s/, in an environment of its own (230 MB)
 	@# not beside its lock: what looks through scripts/ would look through that too

@@ -61,10 +61,10 @@ class DockerPods:
         elif not self.keep:
             self._clear()
 
-    def up(self, *, but: tuple[str, ...] = ()) -> None:
-        """Start every pod and wait until each is ready, or has ended well; ``but`` are only waited for to live."""
+    def up(self) -> None:
+        """Start every pod and wait until each is ready, or has ended well."""
         with ThreadPoolExecutor(len(self.pods)) as pool:
-            starting = [pool.submit(self._start, pod, pod.name not in but) for pod in self.pods.values()]
+            starting = [pool.submit(self._start, pod) for pod in self.pods.values()]
             try:
                 for started in as_completed(starting):
                     started.result()
@@ -84,7 +84,7 @@ class DockerPods:
             if pod.kind != "Job" and not self._passes(pod, pod.main["livenessProbe"]):
                 raise NotReady(f"{pod.name} does not live")
 
-    def _start(self, pod: Pod, ready: bool) -> None:
+    def _start(self, pod: Pod) -> None:
         for volume in pod.spec["volumes"]:
             pod.volumes[volume["name"]] = self._volume(pod, volume)
         for container in pod.spec.get("initContainers", []):
@@ -94,8 +94,7 @@ class DockerPods:
             return
         self._run(pod, pod.main, pod.name, "--detach", "--restart", "always")
         self._until(pod, pod.main.get("startupProbe", pod.main["livenessProbe"]))
-        if ready:
-            self._until(pod, {**pod.main["readinessProbe"], "failureThreshold": 60})
+        self._until(pod, {**pod.main["readinessProbe"], "failureThreshold": 60})
 
     def _to_its_end(self, pod: Pod, container: Object, name: str) -> None:
         """Run a container until it succeeds, again after a failure, as an init container or a Job is."""

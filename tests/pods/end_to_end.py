@@ -24,8 +24,6 @@ from reel_shared.client import Client
 
 URL = "http://reelsight.localhost:8080"
 HOSTS = ("reelsight.localhost", "s3.localhost")
-AFTER_A_MODEL = ("inference-api",)
-"""Not ready before there is a model to answer with."""
 
 
 def rendered(folder: Path) -> tuple[Cluster, str]:
@@ -57,7 +55,7 @@ def main() -> None:
         cluster, key = rendered(folder)
         with DockerPods(cluster, folder, keep=chosen.keep) as pods, Client(URL, key, timeout=120) as client:
             with timed(f"{len(pods.pods)} pods from nothing to ready"):
-                pods.up(but=AFTER_A_MODEL)
+                pods.up()
             out.print(f"started again until what they wait for was there: {pods.restarts or 'none'}")
             reel = {"REEL_URL": URL, "REEL_TOKEN": key}
             train_as_written(client, reel, folder, commands("deploy-kubernetes.md", "To a served model"))
