@@ -88,20 +88,23 @@ class Installation:
         for deployment in deployments:
             self.kubectl("rollout", "status", f"deployment/{deployment}", f"--timeout={READY_SECONDS:.0f}s")
 
-    def until_more_pods(self, deployment: str) -> None:
-        """Wait until more than one pod answers. Raises TimeoutError."""
+    def until_more_pods(self, deployment: str, *, than: int) -> None:
+        """Wait until more pods answer. Raises TimeoutError."""
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
-            (found,) = self._get("deployment", deployment)
-            if found["status"].get("availableReplicas", 0) > 1:
+            if len(self.ready_pods(deployment)) > than:
                 return
             time.sleep(1)
-        raise TimeoutError(f"no second pod: {self.kubectl('describe', 'hpa', deployment)}")
+        raise TimeoutError(f"no further pod: {self.kubectl('describe', 'hpa', deployment)}")
 
-    def pods(self, deployment: str) -> list[str]:
+    def ready_pods(self, deployment: str) -> list[str]:
         name, _, component = deployment.partition("-")
         labels = f"app.kubernetes.io/name={name},app.kubernetes.io/component={component}"
-        return [pod["metadata"]["name"] for pod in self._get("pods", "--selector", labels)]
+        return [
+            pod["metadata"]["name"]
+            for pod in self._get("pods", "--selector", labels)
+            if any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"]["conditions"])
+        ]
 
     def reaches(self, deployment: str, targets: Sequence[str]) -> set[str]:
         """Which of these, ``host:port``, a pod of the deployment can connect to."""
@@ -145,14 +148,16 @@ class Installation:
         finally:
             self.kubectl("delete", "pod", name, "--namespace=default", "--wait=false")
 
-    def restarted(self) -> dict[str, int]:
-        """Containers that ended and were started again, and how often."""
-        return {
-            pod["metadata"]["name"]: one["restartCount"]
+    def check_never_restarted(self) -> None:
+        """Raises AssertionError with the containers of the pods there are that ended and were started again."""
+        again = {
+            f"{pod['metadata']['name']}/{one['name']}": one["restartCount"]
             for pod in self._get("pods")
-            for one in pod["status"].get("containerStatuses", [])
+            for kind in ("containerStatuses", "initContainerStatuses")
+            for one in pod["status"].get(kind, [])
             if one["restartCount"]
         }
+        assert not again, again
 
     def _get(self, *what: str) -> list[dict[str, Any]]:
         told = json.loads(self.kubectl("get", *what, "--output=json"))

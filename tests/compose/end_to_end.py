@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from journey import ask, commands, finish, out, pictures, timed, train_as_written
+from journey import ask, assert_same, commands, finish, out, pictures, timed, train_as_written
 from load import Load
 from project import Project
 
@@ -76,7 +76,7 @@ def restart(project: Project, client: Client, frame: bytes, before: JsonObject) 
         project("stop")
         project.up(inference=1, ingest_worker=1)
     after = client.predict(frame)
-    assert after["predictions"] == before["predictions"]
+    assert_same(after, before)
     assert {job["id"]: job["state"] for job in client.jobs()} == jobs
     out.print(f"{'jobs after the restart, as before':<60} {len(jobs):7d}")
 

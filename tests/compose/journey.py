@@ -1,6 +1,6 @@
 """What a person does with a platform that is up: films to a model that predicts and explains, by the documentation.
 
-Called by the end-to-end tests of docker compose and of the pods of k8s/.
+Called by the end-to-end tests of docker compose, of the pods of k8s/ and of a cluster.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +27,9 @@ from reelsight.studio.films import render_films
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECONDS_OF_FILM = 24.0
 JOB_SECONDS = 600.0
+URL = "http://reelsight.localhost:8080"
+HOSTS = ("reelsight.localhost", "s3.localhost")
+"""Where docs/deploy-kubernetes.md says that `local` answers."""
 out = Console(highlight=False, soft_wrap=True, width=150)
 
 
@@ -79,6 +83,25 @@ def train_as_written(client: Client, reel: Mapping[str, str], folder: Path, writ
         assert done.returncode == 0, (arguments, done.stdout, done.stderr)
         if arguments[:2] == ["dataset", "build"]:
             version = json.loads(done.stdout)["dataset_version_id"]
+
+
+def check_names() -> None:
+    """What k8s/overlays/local is called must be known to this system. Raises SystemExit."""
+    for host in HOSTS:
+        try:
+            socket.getaddrinfo(host, 80)
+        except OSError:
+            raise SystemExit(
+                f"This system does not know {host}: add the line of docs/deploy-kubernetes.md to /etc/hosts."
+            ) from None
+
+
+def assert_same(one: JsonObject, other: JsonObject) -> None:
+    """The same answer: a lane by itself and one that fills a batch add in another order, so not to the last bit."""
+    labels, others = ([line["label"] for line in answer["predictions"]] for answer in (one, other))
+    assert labels == others
+    for line, twin in zip(one["predictions"], other["predictions"], strict=True):
+        assert abs(line["probability"] - twin["probability"]) < 1e-4, (line, twin)
 
 
 def pictures(client: Client) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Steady load on the predict endpoint: closed-loop callers that never repeat a request and count every answer."""
+"""Steady load on the predict endpoint: closed-loop callers, whom the engine answers each time, count every answer."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ class Load:
             "Cache-Control": "no-cache",
         }
         self._pictures = pictures
+        self._labels: dict[bytes, str] = {}
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._began = 0.0
@@ -88,9 +89,14 @@ class Load:
                     return
                 began = time.monotonic()
                 try:
-                    what = str(http.post(self._url, content=picture).status_code)
+                    answer = http.post(self._url, content=picture)
+                    what = str(answer.status_code)
                 except httpx.HTTPError as error:
                     what = type(error).__name__
                 with self._lock:
+                    if what == "200":
+                        label = answer.json()["predictions"][0]["label"]
+                        if self._labels.setdefault(picture, label) != label:
+                            what = "200, another label than before"
                     self.phases[-1].answers[what] += 1
                     self.phases[-1].latencies.append(time.monotonic() - began)

@@ -73,11 +73,6 @@ class DockerPods:
                 raise
         self._edge()
 
-    def ready(self, name: str, seconds: float = 60.0) -> None:
-        """Wait until a pod's readiness probe passes."""
-        probe = self.pods[name].main["readinessProbe"]
-        self._until(self.pods[name], {**probe, "periodSeconds": 1, "failureThreshold": seconds})
-
     def check_alive(self) -> None:
         """Ask every liveness probe. Raises NotReady."""
         for pod in self.pods.values():

@@ -7,7 +7,6 @@ starts everything at once as `kubectl apply` does, and does what docs/deploy-kub
 from __future__ import annotations
 
 import argparse
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -16,14 +15,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "compose"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "deploy"))
 
 from docker_pods import DockerPods
-from journey import ask, commands, out, pictures, timed, train_as_written
+from journey import URL, ask, assert_same, check_names, commands, out, pictures, timed, train_as_written
 from rendering import copy_of_k8s, render
 from specs import Cluster
 
 from reel_shared.client import Client
-
-URL = "http://reelsight.localhost:8080"
-HOSTS = ("reelsight.localhost", "s3.localhost")
 
 
 def rendered(folder: Path) -> tuple[Cluster, str]:
@@ -32,16 +28,6 @@ def rendered(folder: Path) -> tuple[Cluster, str]:
     cluster = Cluster.of(render(copy, "local"))
     made = (copy / "overlays/local/secrets/web.env").read_text()
     return cluster, made.partition("REEL_WEB__FIRST_KEY=")[2].split()[0]
-
-
-def check_names() -> None:
-    for host in HOSTS:
-        try:
-            socket.getaddrinfo(host, 80)
-        except OSError:
-            raise SystemExit(
-                f"This system does not know {host}: add the line of docs/deploy-kubernetes.md to /etc/hosts."
-            ) from None
 
 
 def main() -> None:
@@ -59,12 +45,10 @@ def main() -> None:
             out.print(f"started again until what they wait for was there: {pods.restarts or 'none'}")
             reel = {"REEL_URL": URL, "REEL_TOKEN": key}
             train_as_written(client, reel, folder, commands("deploy-kubernetes.md", "To a served model"))
-            with timed("inference-api ready, with the model that is served now"):
-                pods.ready("inference-api")
             frames = pictures(client)
             answer = ask(client, frames)
             by_id = client.predict(frames[0], model=answer["model"])
-            assert by_id["predictions"] == answer["predictions"], "the route by a model's id"
+            assert_same(by_id, answer)
             pods.check_alive()
             again = pods.restarted()
             assert not again, again

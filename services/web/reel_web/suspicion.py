@@ -202,7 +202,7 @@ def _mistakes(session: Session, dataset: str) -> list[Case]:
     ]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _lines(key: str, sha256: str) -> list[dict[str, Any]]:
     data = hasty_storage().get_bytes(key, max_bytes=MAX_BYTES, sha256=sha256)
     return [json.loads(line) for line in data.decode().splitlines() if line]

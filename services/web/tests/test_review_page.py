@@ -153,16 +153,23 @@ def test_edges_of_films_are_told_with_what_was_seen_there_and_one_frame_stands_f
     assert other
 
 
-def test_it_opens_on_the_newest_data_set_or_where_something_is_in_doubt(browse, add):
-    old = add(dataset="old", state="quarantined", state_reason="person")
-    add(dataset="clean")
+def test_it_opens_on_the_newest_data_set_of_which_something_is_in_doubt(browse, add):
+    def opened(query=""):
+        data = client.get(f"/review.json{query}").json()
+        return data["dataset"], [one["id"] for one in data["data"]]
+
     client = browse()
-    opened = client.get("/review.json").json()
-    assert (opened["dataset"], [one["id"] for one in opened["data"]]) == ("old", [old])
-    assert client.get("/review.json?dataset=clean").json()["data"] == []
-    assert client.get("/review.json?kind=label").json()["dataset"] == "clean"
-    newest = add(dataset="new", state="quarantined", state_reason="person")
-    assert [one["id"] for one in client.get("/review.json").json()["data"]] == [newest]
+    out_of_reach = add(dataset="a", state="quarantined", state_reason="person")
+    old = add(dataset="b", state="quarantined", state_reason="person")
+    add(dataset="d")
+    add(dataset="c")
+    assert opened() == ("b", [old])
+    assert opened("?kind=label") == ("c", [])
+    assert opened("?dataset=a") == ("a", [out_of_reach])
+    newest = add(dataset="e", state="quarantined", state_reason="person")
+    assert opened() == ("e", [newest])
+    assert client.get("/review.json").json()["every"]["address"] == "/review?dataset=e"
+    assert 'data-dataset="e"' in client.get("/review").text
 
 
 def test_without_anything_in_doubt_it_says_how_more_is_found(browse, add):

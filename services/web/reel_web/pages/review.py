@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -22,8 +22,8 @@ from reel_web.suspicion import KINDS, Case
 
 router = Router(route_class=PageRoute)
 SHEET = 16
-SEARCHED = 8
-"""Data sets that are looked through for one with something in doubt, where none is asked for."""
+SEARCHED = 3
+"""So many of the newest data sets are looked through for one with something in doubt, where none is asked for."""
 KEYED_LABELS = 10
 """Classes that have a key: 1 to 9, and 0 for the tenth."""
 
@@ -40,15 +40,12 @@ def review(
 ) -> Response:
     """The next cases behind the ``skip`` that were left undecided, and how many there are of each kind."""
     with reading() as session:
-        names = [one["name"] for one in catalogue.datasets(session)]
-        name, whole, missing = _in_doubt(
-            session, [dataset] if dataset else _newest_first(session, names), kind
-        )
+        name, whole, missing = _in_doubt(session, [dataset] if dataset else _newest(session), kind)
         cases = [case for case in whole if not kind or case.kind == kind]
         shown = cases[skip : skip + SHEET]
         pictures = catalogue.named(session, [one for case in shown for one in (case.image_id, *case.others)])
         films = catalogue.films(session, name) if name else {}
-        kept = {"dataset": dataset, "kind": kind, "view": "" if view == "one" else view}
+        kept = {"dataset": name, "kind": kind, "view": "" if view == "one" else view}
         data = {
             "dataset": name,
             "kind": kind,
@@ -65,25 +62,26 @@ def review(
             "missing": missing,
             "edges": suspicion.edges(session, name) if name else [],
             "labels": catalogue.labels(session, name) if name else [],
-            "datasets": names,
+            "datasets": [one["name"] for one in catalogue.datasets(session)],
             "may_change": viewer.may("submit"),
         }
     return page(request, "review.html", data)
 
 
-def _newest_first(session: Session, names: Iterable[str]) -> list[str]:
-    newest = session.scalar(
-        sa.select(Image.dataset).order_by(Image.created_at.desc(), Image.id.desc()).limit(1)
-    )
-    return sorted(names, key=lambda name: name != newest)[:SEARCHED]
+def _newest(session: Session) -> Sequence[str]:
+    """The data sets that were given pictures last."""
+    given = sa.func.max(Image.created_at)
+    return session.scalars(
+        sa.select(Image.dataset).group_by(Image.dataset).order_by(given.desc(), Image.dataset).limit(SEARCHED)
+    ).all()
 
 
 def _in_doubt(session: Session, names: Sequence[str], kind: str) -> tuple[str, list[Case], list[str]]:
-    """The first data set of which something is in doubt, or simply the first, with its queue."""
+    """The first data set of which something is in doubt, or cannot be asked; else simply the first. With its queue."""
     found: tuple[str, list[Case], list[str]] = ("", [], [])
     for name in names:
         cases, missing = suspicion.queue(session, name)
-        if any(not kind or case.kind == kind for case in cases):
+        if missing or any(not kind or case.kind == kind for case in cases):
             return name, cases, missing
         found = found if found[0] else (name, cases, missing)
     return found

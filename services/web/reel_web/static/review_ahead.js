@@ -4,6 +4,7 @@
 // What is decided on this sheet is gone from the list; what is open is left out.
 function nextSheet(list, left) {
   const there = new URL(location.href);
+  there.searchParams.set("dataset", list.dataset.dataset); // the address may not have named one
   there.searchParams.set("skip", Number(list.dataset.skip) + left);
   if (!left && !Number(list.dataset.skip)) there.searchParams.delete("skip");
   return there;
