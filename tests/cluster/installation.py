@@ -16,8 +16,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "deploy"))
 
-from journey import ROOT, out, timed
-from rendering import copy_of_k8s
+from journey import out, shell_lines, timed
+from rendering import copy_of_k8s, first_key
 
 NAMESPACE = "reelsight"
 READY_SECONDS = 600.0
@@ -61,9 +61,8 @@ class Installation:
 
     def written(self, heading: str) -> None:
         """Run the page's commands below a heading, those of the overlay; the cluster and its images are there."""
-        text = (ROOT / "docs/deploy-kubernetes.md").read_text()
-        section = text.partition(f"## {heading}\n")[2].partition("```sh\n")[2].partition("```")[0]
-        lines = [line for line in section.splitlines() if re.match(r"(sh|kubectl) ", line)]
+        written = shell_lines("deploy-kubernetes.md", heading)
+        lines = [line for line in written if re.match(r"(sh|kubectl) ", line)]
         assert any("kubectl apply" in line for line in lines)
         for line in lines:
             line = line.replace("overlays/cpu", "overlays/local")
@@ -72,9 +71,8 @@ class Installation:
 
     @property
     def key(self) -> str:
-        """The first API key, found as the page says."""
-        made = (self.folder / "k8s/overlays/local/secrets/web.env").read_text()
-        return made.partition("REEL_WEB__FIRST_KEY=")[2].split()[0]
+        """The first API key."""
+        return first_key(self.folder / "k8s", "local")
 
     def change(self, setting: str) -> None:
         """Add a setting to the overlay: every pod of the platform is another one after the next ``apply``."""

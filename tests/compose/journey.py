@@ -48,11 +48,15 @@ def finish(client: Client, *jobs: JsonObject) -> list[JsonObject]:
     return ended
 
 
+def shell_lines(page: str, heading: str) -> list[str]:
+    """The first block of shell below a heading of a page of docs/."""
+    section = (ROOT / "docs" / page).read_text().partition(f"## {heading}\n")[2]
+    return section.partition("```sh\n")[2].partition("```")[0].splitlines()
+
+
 def commands(page: str, heading: str) -> list[list[str]]:
     """The commands below a heading of a page of docs/ that make a model."""
-    text = (ROOT / "docs" / page).read_text()
-    _, _, section = text.partition(f"## {heading}\n")
-    lines = section.partition("```sh\n")[2].partition("```")[0].splitlines()
+    lines = shell_lines(page, heading)
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith(".venv/bin/reel ")]
 
 

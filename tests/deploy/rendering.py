@@ -21,6 +21,12 @@ def copy_of_k8s(folder: Path) -> Path:
     return copy
 
 
+def first_key(copy: Path, overlay: str) -> str:
+    """The first API key among an overlay's secrets, found as docs/deploy-kubernetes.md says."""
+    made = (copy / "overlays" / overlay / "secrets/web.env").read_text()
+    return made.partition("REEL_WEB__FIRST_KEY=")[2].split()[0]
+
+
 def render(copy: Path, overlay: str) -> list[Object]:
     """Make an overlay's secrets in the copy and return its objects; kustomize must not even warn."""
     assert KUBECTL.exists(), "kubectl is a development dependency; run scripts/bootstrap.py --dev"

@@ -73,11 +73,14 @@ class DockerPods:
                 raise
         self._edge()
 
-    def check_alive(self) -> None:
-        """Ask every liveness probe. Raises NotReady."""
+    def check_probes(self) -> None:
+        """Every pod lives and is ready, inference with the model that is active now. Raises NotReady."""
         for pod in self.pods.values():
-            if pod.kind != "Job" and not self._passes(pod, pod.main["livenessProbe"]):
+            if pod.kind == "Job":
+                continue
+            if not self._passes(pod, pod.main["livenessProbe"]):
                 raise NotReady(f"{pod.name} does not live")
+            self._until(pod, pod.main["readinessProbe"])
 
     def _start(self, pod: Pod) -> None:
         for volume in pod.spec["volumes"]:

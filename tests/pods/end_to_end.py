@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "deploy"))
 
 from docker_pods import DockerPods
 from journey import URL, ask, assert_same, check_names, commands, out, pictures, timed, train_as_written
-from rendering import copy_of_k8s, render
+from rendering import copy_of_k8s, first_key, render
 from specs import Cluster
 
 from reel_shared.client import Client
@@ -26,8 +26,7 @@ def rendered(folder: Path) -> tuple[Cluster, str]:
     """The objects of `local` from a copy with fresh secrets, and the first API key."""
     copy = copy_of_k8s(folder)
     cluster = Cluster.of(render(copy, "local"))
-    made = (copy / "overlays/local/secrets/web.env").read_text()
-    return cluster, made.partition("REEL_WEB__FIRST_KEY=")[2].split()[0]
+    return cluster, first_key(copy, "local")
 
 
 def main() -> None:
@@ -49,7 +48,7 @@ def main() -> None:
             answer = ask(client, frames)
             by_id = client.predict(frames[0], model=answer["model"])
             assert_same(by_id, answer)
-            pods.check_alive()
+            pods.check_probes()
             again = pods.restarted()
             assert not again, again
     out.print("pods: everything held")

@@ -78,13 +78,13 @@ def _newest(session: Session) -> Sequence[str]:
 
 def _in_doubt(session: Session, names: Sequence[str], kind: str) -> tuple[str, list[Case], list[str]]:
     """The first data set of which something is in doubt, or cannot be asked; else simply the first. With its queue."""
-    found: tuple[str, list[Case], list[str]] = ("", [], [])
+    first: tuple[str, list[Case], list[str]] | None = None
     for name in names:
         cases, missing = suspicion.queue(session, name)
         if missing or any(not kind or case.kind == kind for case in cases):
             return name, cases, missing
-        found = found if found[0] else (name, cases, missing)
-    return found
+        first = first or (name, cases, missing)
+    return first or ("", [], [])
 
 
 def _to(kept: Mapping[str, str], **changes: str) -> str:
