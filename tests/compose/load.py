@@ -90,7 +90,7 @@ class Load:
                 began = time.monotonic()
                 try:
                     answer = http.post(self._url, content=picture)
-                    what = str(answer.status_code)
+                    what = "200" if answer.status_code == 200 else f"{answer.status_code} {answer.text[:200]}"
                 except httpx.HTTPError as error:
                     what = type(error).__name__
                 with self._lock:

@@ -35,9 +35,31 @@ class Pods:
             claim["metadata"]["name"] for claim in claims
         }
 
+    def requests(self) -> dict[str, float]:
+        """Cores and bytes that one of them asks for: its containers', or an init container's if that is more."""
+
+        def asked(container: Object, what: str) -> float:
+            return quantity(container["resources"]["requests"].get(what, "0"))
+
+        return {
+            what: max(
+                sum(asked(one, what) for one in self.containers),
+                *(asked(one, what) for one in self.spec.get("initContainers", [])),
+                0,
+            )
+            for what in ("cpu", "memory")
+        }
+
     def ports(self) -> set[str | int]:
         ports = [port for container in self.containers for port in container.get("ports", [])]
         return {port["name"] for port in ports} | {port["containerPort"] for port in ports}
+
+
+def quantity(said: str) -> float:
+    """``250m``, ``2`` or ``512Mi`` as a number."""
+    units = {"m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+    unit = said.lstrip("0123456789.")
+    return float(said.removesuffix(unit)) * units.get(unit, 1)
 
 
 def of_kind(objects: list[Object], *kinds: str) -> list[Object]:

@@ -263,6 +263,27 @@ def test_a_worker_has_time_to_give_its_job_back(overlay: str, rendered: Rendered
             assert made.spec["terminationGracePeriodSeconds"] >= drain + 45, made.owner
 
 
+def test_an_upgrade_of_the_trial_fits_on_two_cores_and_8_gib(rendered: Rendered) -> None:
+    """What asks for more than there is waits, and with it the upgrade; the cluster's own pods need a share too."""
+    most = {
+        item["spec"]["scaleTargetRef"]["name"]: item["spec"]["maxReplicas"]
+        for item in of_kind(rendered["local"], "HorizontalPodAutoscaler")
+    }
+    cores = memory = largest_further = 0.0
+    for made in pods(rendered["local"]):
+        asked = made.requests()
+        workload = made.workload["spec"]
+        replaced_before_it_ends = (
+            made.kind == "Deployment" and workload.get("strategy", {}).get("type") != "Recreate"
+        )
+        count = most.get(made.workload["metadata"]["name"], workload.get("replicas", 1))
+        cores += asked["cpu"] * (count + replaced_before_it_ends)
+        memory += asked["memory"]
+        largest_further = max(largest_further, asked["memory"] * replaced_before_it_ends)
+    assert cores <= 2 - 0.3
+    assert (memory + largest_further) / 2**30 <= 8 - 0.5
+
+
 def test_a_changed_setting_changes_the_pods(rendered: Rendered) -> None:
     names = {item["metadata"]["name"] for item in of_kind(rendered["cpu"], "ConfigMap", "Secret")}
     assert len(names) == 9
