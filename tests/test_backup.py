@@ -43,7 +43,7 @@ from reel_shared.security import create_key
 from reel_shared.testing.stack import Reel
 from reel_trainer.tasks import build_dataset_version
 from reelsight.commands import backups
-from reelsight.platform.server import app
+from reelsight.platform.application import app
 
 pytestmark = pytest.mark.servers
 LABELS = ("kiki", "mulan")

@@ -12,7 +12,7 @@ import pytest
 from reel_shared import client, operations
 from reel_shared.client import PATHS
 from reel_shared.contracts import Kind
-from reelsight.platform.server import app
+from reelsight.platform.application import app
 
 VERBS = {"get": "GET", "rows": "GET", "post": "POST"}
 PAGED = {"limit", "cursor"}

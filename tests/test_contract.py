@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 from reel_shared.db.engine import transaction
 from reel_shared.errors import NoModel
 from reel_shared.security import create_key
-from reelsight.platform.server import app
+from reelsight.platform.application import app
 
 pytestmark = pytest.mark.servers
 EXAMPLES = {GenerationMode.POSITIVE: 3, GenerationMode.NEGATIVE: 2}

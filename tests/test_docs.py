@@ -22,7 +22,7 @@ from reel_shared.contracts import KINDS, QualityChecks
 from reel_shared.settings import Settings
 from reel_web.pages import PARTS
 from reelsight.main import app as commands
-from reelsight.platform.server import app
+from reelsight.platform.application import app
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"

@@ -13,7 +13,7 @@ from reel_shared.db.engine import transaction
 from reel_shared.security import create_key
 from reel_shared.settings import settings
 from reel_shared.web.examples import ANSWERS, BODIES, Maker
-from reelsight.platform.server import app
+from reelsight.platform.application import app
 
 JSON = "application/json"
 PIXEL = base64.b64decode(

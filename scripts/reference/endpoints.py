@@ -19,7 +19,7 @@ from reel_shared.web.document import PARAMETERS
 from reel_shared.web.health import health_router
 from reel_trainer.api import router as trainer
 from reel_web.api import router as web
-from reelsight.platform.server import app
+from reelsight.platform.application import app
 from scripts.reference.tables import default, first_sentence, page, prose, table
 
 SERVICES = {

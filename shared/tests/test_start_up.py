@@ -58,13 +58,13 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return start
 
 
-@pytest.mark.parametrize("api", [*APIS, "reel_web.api", "reelsight.platform.server"])
+@pytest.mark.parametrize("api", [*APIS, "reel_web.application", "reelsight.platform.application"])
 def test_an_api_starts_light(start: Any, api: str, tmp_path: Path) -> None:
     loaded = set(start(tmp_path, api)["modules"])  # this first start writes the bytecode
     start(tmp_path, *FRAMEWORKS)
     assert not loaded & {*HEAVY, *LATE}
     # The best of some in turns: a busy neighbour on the same core can double a process's CPU time, and never halve it.
-    most = MOST_OF_ALL if api == "reelsight.platform.server" else MOST
+    most = MOST_OF_ALL if api == "reelsight.platform.application" else MOST
     ours = theirs = math.inf
     for _ in range(5):
         ours = min(ours, start(tmp_path, api)["seconds"])
@@ -72,3 +72,19 @@ def test_an_api_starts_light(start: Any, api: str, tmp_path: Path) -> None:
         if ours < most * theirs:
             return
     pytest.fail(f"{api} takes {ours / theirs:.2f} times what its frameworks need; {most} are allowed")
+
+
+@pytest.mark.parametrize("service", ["ingest", "augment", "trainer", "inference", "explainer", "web"])
+def test_what_is_large_comes_after_collections_have_stopped(start: Any, service: str, tmp_path: Path) -> None:
+    loaded = set(start(tmp_path, f"reel_{service}.server")["modules"])
+    assert "reel_shared.web.server" in loaded
+    assert not loaded & {"fastapi", "pydantic", "sqlalchemy", "structlog", "uvicorn"}
+
+
+def test_collections_go_on_once_the_application_is_there() -> None:
+    probe = (
+        "import gc; gc.disable(); from reel_shared.web.server import settle; settle();"
+        "print(gc.isenabled(), gc.get_freeze_count() > 1000)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert done.stdout == "True True\n", done.stderr

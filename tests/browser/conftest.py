@@ -40,7 +40,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(_migrated_sqlite: Path, _s3: Seaweed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """API and pages of all services, answering; jobs are kept and wait, as no broker is there."""
-    from reelsight.platform.server import app
+    from reelsight.platform.application import app
 
     data = tmp_path_factory.mktemp("site")
     shutil.copyfile(_migrated_sqlite, data / "reelsight.db")

@@ -14,7 +14,7 @@ import reel_explainer.api
 import reel_inference.api
 import reel_ingest.api
 import reel_trainer.api
-import reel_web.server
+import reel_web.application
 from reel_web.pages import jobs, sign_in, try_it
 
 APPS: dict[str, FastAPI] = {
@@ -23,7 +23,7 @@ APPS: dict[str, FastAPI] = {
     "trainer": reel_trainer.api.app(),
     "inference": reel_inference.api.app(),
     "explainer": reel_explainer.api.app(),
-    "web": reel_web.server.app(),
+    "web": reel_web.application.app(),
 }
 INSIDE = {"/healthz", "/readyz", "/metrics", "/openapi.json"}
 """Every service has them; who is inside asks each by itself."""

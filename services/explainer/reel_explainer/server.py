@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from reel_explainer.api import app
 from reel_shared.web.server import main
 
 if __name__ == "__main__":
-    main(app)
+    main("reel_explainer.api:app")

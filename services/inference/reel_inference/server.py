@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from reel_inference.api import app
 from reel_shared.web.server import main
 
 SWITCH_SECONDS = 0.0005
@@ -13,4 +12,4 @@ that decodes asks for its turn several times a picture, and its core does nothin
 
 if __name__ == "__main__":
     sys.setswitchinterval(SWITCH_SECONDS)
-    main(app)
+    main("reel_inference.api:app")

@@ -37,7 +37,7 @@ def test_an_image_of_inference_has_no_torch():
 
 
 def test_the_api_process_loads_neither_torch_nor_the_engine(tmp_path):
-    probe = "import sys, reel_inference.server as s; s.app(); print('\\n'.join(sys.modules))"
+    probe = "import sys, reel_inference.api as s; s.app(); print('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", probe], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())

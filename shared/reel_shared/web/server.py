@@ -1,20 +1,11 @@
-"""The API process of a service: each service's ``server.py`` calls ``main`` with its application factory."""
+"""The API process of a service: each service's ``server.py`` calls ``main`` with its application factory's name."""
 
 from __future__ import annotations
 
 import gc
+import pkgutil
 import signal
-from collections.abc import Callable
 
-import structlog
-import uvicorn
-from fastapi import FastAPI
-
-from reel_shared import tracing
-from reel_shared.settings import settings
-from reel_shared.telemetry import configure_logging
-
-log = structlog.get_logger(__name__)
 GRACE_SECONDS = 10
 """How long requests in flight may take to end after SIGTERM."""
 KEEP_ALIVE_SECONDS = 30
@@ -22,19 +13,31 @@ KEEP_ALIVE_SECONDS = 30
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def main(app: Callable[[], FastAPI]) -> None:
+def main(factory: str) -> None:
     """Serve on ``REEL_WEB__HOST`` and ``REEL_WEB__PORT`` until SIGTERM.
 
     The application itself logs each request; uvicorn's access log would say the same once more.
+
+    Args:
+        factory: of the application, as ``package.module:function``. Imported here, and all that is large with it,
+            without garbage collections, which find nothing in modules.
     """
+    gc.disable()
+    import structlog
+    import uvicorn
+
+    from reel_shared import tracing
+    from reel_shared.settings import settings
+    from reel_shared.telemetry import configure_logging
+
     configure_logging()
     web = settings().web
     if web.host not in _LOOPBACK and "public_demo" not in web.model_fields_set:
-        log.warning(
+        structlog.get_logger(__name__).warning(
             "web.open_to_strangers",
             advice="The demo page takes pictures without a key; set REEL_WEB__PUBLIC_DEMO to true or false.",
         )
-    application = app()
+    application = pkgutil.resolve_name(factory)()
     tracing.configure(f"{application.title.lower().replace(' ', '-')}-api")
     settle()
     signal.signal(signal.SIGTERM, _end)
@@ -51,6 +54,8 @@ def main(app: Callable[[], FastAPI]) -> None:
 
 def _end(number: int, _frame: object) -> None:
     """End as the signal would: uvicorn has stopped by then, and raises it again before Python's own exit."""
+    from reel_shared import tracing
+
     tracing.finish()
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
@@ -60,7 +65,8 @@ def settle() -> None:
     """Take what is there now, the code itself above all, out of later garbage collections.
 
     Some 200,000 objects of an application's modules would be walked through by each full collection, which holds every
-    request up for more than 100 ms, and finds nothing: modules live as long as the process.
+    request up for more than 100 ms, and finds nothing: modules live as long as the process. Nor is there a collection
+    now: it takes as long, and less than one object of a hundred would go.
     """
-    gc.collect()
     gc.freeze()
+    gc.enable()
