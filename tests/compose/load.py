@@ -90,13 +90,13 @@ class Load:
                 began = time.monotonic()
                 try:
                     answer = http.post(self._url, content=picture)
-                    what = "200" if answer.status_code == 200 else f"{answer.status_code} {answer.text[:200]}"
+                    label = answer.json()["predictions"][0]["label"] if answer.status_code == 200 else ""
+                    what = "200" if label else f"{answer.status_code} {answer.text[:200]}"
                 except httpx.HTTPError as error:
-                    what = type(error).__name__
+                    label, what = "", type(error).__name__
+                seconds = time.monotonic() - began
                 with self._lock:
-                    if what == "200":
-                        label = answer.json()["predictions"][0]["label"]
-                        if self._labels.setdefault(picture, label) != label:
-                            what = "200, another label than before"
+                    if label and self._labels.setdefault(picture, label) != label:
+                        what = "200, another label than before"
                     self.phases[-1].answers[what] += 1
-                    self.phases[-1].latencies.append(time.monotonic() - began)
+                    self.phases[-1].latencies.append(seconds)
