@@ -93,8 +93,9 @@ def test_a_storage_whose_disk_is_full_believes_nothing_half_and_goes_on_with_roo
     assert storage().get_bytes(before.key, max_bytes=100) == b"stored while there was room"
     filler.unlink()
     deadline = time.monotonic() + 60
-    # A server needs seconds to notice room; a job's attempts lie further apart than this test's.
-    while not stores(random.Random(2).randbytes(3 * 2**20)) and time.monotonic() < deadline:
+    # A server needs seconds to notice room, and volume by volume; a job's attempts lie further apart than this test's.
+    chance = random.Random(2)
+    while not all(stores(chance.randbytes(2**20)) for _ in range(5)) and time.monotonic() < deadline:
         time.sleep(0.2)
     while state_of(job_id) == "running" and time.monotonic() < deadline:
         run_job(MAKE_VARIANTS, store, job_id)
