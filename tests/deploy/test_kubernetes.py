@@ -264,7 +264,10 @@ def test_a_worker_has_time_to_give_its_job_back(overlay: str, rendered: Rendered
 
 
 def test_an_upgrade_of_the_trial_fits_on_two_cores_and_8_gib(rendered: Rendered) -> None:
-    """What asks for more than there is waits, and with it the upgrade; the cluster's own pods need a share too."""
+    """What asks for more than there is waits, and with it the upgrade; the cluster's own pods need a share too.
+
+    For memory what the HPA adds may wait, and APIs replace one another in turn.
+    """
     most = {
         item["spec"]["scaleTargetRef"]["name"]: item["spec"]["maxReplicas"]
         for item in of_kind(rendered["local"], "HorizontalPodAutoscaler")

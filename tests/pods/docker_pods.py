@@ -20,10 +20,10 @@ from typing import Self
 
 import httpx
 from journey import out
+from k8s_objects import quantity
 from specs import Cluster, Object, Pod
 
 NAME = "reelsight-pods"
-UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 EDGE = "caddy:2.11.4-alpine"
 
 
@@ -123,8 +123,8 @@ class DockerPods:
                 "run", "--name", f"{NAME}-{name}", "--network", NAME, *names, "--read-only", "--no-healthcheck",
                 "--user", f"{user}:{group}", "--group-add", str(shared), "--env-file", env.name,
                 *(word for right in rights["capabilities"]["drop"] for word in ("--cap-drop", right)),
-                "--security-opt", "no-new-privileges", "--memory", str(_bytes(limits["memory"])),
-                "--cpus", str(min(_cores(limits["cpu"]), os.cpu_count() or 1)),
+                "--security-opt", "no-new-privileges", "--memory", str(int(quantity(limits["memory"]))),
+                "--cpus", str(min(quantity(limits["cpu"]), os.cpu_count() or 1)),
                 *(word for mount in container.get("volumeMounts", []) for word in self._mount(pod, mount)),
                 *entry, *options, container["image"], *command,
             )  # fmt: skip
@@ -214,11 +214,3 @@ class DockerPods:
         if volumes:
             docker("volume", "rm", "--force", *volumes, check=False)
         docker("network", "rm", NAME, check=False)
-
-
-def _bytes(quantity: str) -> int:
-    return int(quantity[:-2]) * UNITS[quantity[-2:]]
-
-
-def _cores(quantity: str) -> float:
-    return int(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
