@@ -19,6 +19,14 @@ from reel_shared.client import Client
 from reel_shared.contracts import JsonObject
 
 CALLERS = 4
+APIS = ("ingest", "augment", "trainer", "inference", "explainer")
+COMPILED_ANEW = """
+import importlib, os, sys
+importlib.import_module(sys.argv[1])
+print(*(name for name, module in [*sys.modules.items()]
+        if getattr(module, "__cached__", None) and not os.path.exists(module.__cached__)))
+"""
+"""Modules whose bytecode is not in the image: nothing may write it there, so each start would compile them."""
 
 
 def scale_under_load(project: Project, frames: list[bytes]) -> None:
@@ -70,6 +78,13 @@ def check_rights(project: Project) -> None:
     out.print("web may not change tables, read others' keys, write files, reach the internet")
 
 
+def check_bytecode(project: Project) -> None:
+    for name in APIS:
+        missing = project.inside(name, "python3", "-", f"reel_{name}.api", text=COMPILED_ANEW).split()
+        assert not missing, (name, missing)
+    out.print("no start compiles anything")
+
+
 def restart(project: Project, client: Client, frame: bytes, before: JsonObject) -> None:
     jobs = {job["id"]: job["state"] for job in client.jobs()}
     with timed("everything stopped and started again"):
@@ -95,6 +110,7 @@ def main() -> None:
             with timed("from nothing to healthy"):
                 project.up()
             check_rights(project)
+            check_bytecode(project)
             written = commands("deploy-compose.md", "A model that serves")
             train_as_written(client, {"REEL_URL": project.url, "REEL_TOKEN": project.token}, folder, written)
             frames = pictures(client)
