@@ -6,6 +6,7 @@ Workers and the reaper start it; it answers from threads of its own while a job 
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -13,10 +14,13 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 from typing import Any
 
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from reel_shared.readiness import CHECK_SECONDS, PLATFORM, Check, ask, silent, summary
 from reel_shared.settings import settings
+
+log = structlog.get_logger(__name__)
 
 
 def serve_probes() -> None:
@@ -32,10 +36,17 @@ class _Server(ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say what broke as everything else is said; a caller that left before its answer broke nothing."""
+        if not isinstance(sys.exception(), ConnectionError):
+            log.exception("probes.failed")
+
 
 class _Handler(BaseHTTPRequestHandler):
     timeout = 10.0
     """A caller that says nothing holds its thread no longer, in seconds."""
+    wbufsize = -1
+    """An answer leaves in one piece: many a check reads the first line and closes, which resets what follows."""
 
     def do_GET(self) -> None:
         match self.path.partition("?")[0]:

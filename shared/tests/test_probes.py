@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -14,7 +17,7 @@ from typing import Any
 import pytest
 
 from reel_shared.embedded.ports import free_port
-from reel_shared.probes import look
+from reel_shared.probes import look, serve_probes
 from reel_shared.readiness import Check
 from reel_shared.testing.stack import Reel
 
@@ -61,6 +64,26 @@ def test_the_reaper_is_ready_while_what_it_needs_answers(reaper: int, reel: Reel
     reel.valkey.start()
     assert ask(reaper, "/readyz")[0] == 200
     assert ask(reaper, "/elsewhere")[0] == 404
+
+
+def test_callers_that_leave_early_are_no_news(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("REEL_METRICS_PORT", str(port))
+    serve_probes()
+    for lines in (0, 1) * 10:
+        caller = socket.create_connection(("127.0.0.1", port))
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+        caller.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        if lines:
+            assert b" 200 " in caller.recv(30)
+        caller.close()
+    assert ask(port, "/healthz")[0] == 200
+    for thread in threading.enumerate():
+        if "process_request" in thread.name:
+            thread.join(5)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_check_that_hangs_is_not_waited_for() -> None:
