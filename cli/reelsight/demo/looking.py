@@ -8,6 +8,7 @@ from pathlib import Path
 from reel_shared import contracts
 from reel_shared.client import Client
 from reel_shared.contracts import Attention, Source
+from reel_shared.contracts.recipes import RecipeChoice
 from reelsight.demo.facts import EVERYTHING, FILMS_ONLY, UNCROPPED, Facts
 from reelsight.demo.splitting import VALID_FRACTION
 from reelsight.demo.work import MissionFailed, Work
@@ -15,7 +16,7 @@ from reelsight.studio.films import FilmFile
 
 
 def train_uncropped(
-    work: Work, facts: Facts, films: Sequence[FilmFile], *, recipe: str, every_frames: int
+    work: Work, facts: Facts, films: Sequence[FilmFile], *, recipe: RecipeChoice, every_frames: int
 ) -> None:
     """Take the same frames with their borders into a dataset of their own, train on them, and note what fired."""
     dataset = f"{facts.dataset}-uncropped"

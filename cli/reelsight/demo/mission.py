@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from reel_shared import contracts
 from reel_shared.client import Client
 from reel_shared.contracts import ImageState, JsonObject, Source, Variant
+from reel_shared.contracts.recipes import RecipeChoice
 from reel_shared.manifest import Manifest, ManifestImage, Side
 from reelsight.demo import collecting, decisions, looking, promoting, shares, splitting
 from reelsight.demo.cleaning import Found, compare, compare_decisions, compare_doubts
@@ -43,7 +44,7 @@ class Mission:
         offers: Sequence[Offer],
         person: Person,
         styles: Sequence[Style] = STYLES,
-        recipe: str = "demo",
+        recipe: RecipeChoice = "demo",
         full: bool = False,
     ) -> None:
         """``offers`` and ``person`` are the truth; ``full`` adds what takes longer."""
