@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -175,3 +177,19 @@ def dataset(reel, shapes) -> None:
                     scene=int(image.scene.partition(":")[2]) if image.scene else None,
                 )
             )
+
+
+@pytest.fixture
+def children() -> Callable[[], set[int]]:
+    """The training processes that this test's process has started."""
+
+    def found() -> set[int]:
+        pids = set()
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it may end meanwhile
+                parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == os.getpid() and b"reel_trainer.run" in (process / "cmdline").read_bytes():
+                    pids.add(int(process.name))
+        return pids
+
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -40,13 +39,6 @@ def events(job_id, kind):
     return [row.data for row in rows]
 
 
-def child() -> int:
-    found = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    pids = [int(pid) for path in found for pid in path.read_text().split()]
-    (pid,) = [p for p in pids if b"reel_trainer.run" in Path(f"/proc/{p}/cmdline").read_bytes()]
-    return pid
-
-
 @pytest.fixture
 def version(client, dataset) -> str:
     run(client.post("/v1/dataset-versions", json={}).json()["id"], tasks.build_dataset_version)
@@ -57,7 +49,9 @@ def send(client, version, recipe):
     return client.post("/v1/trainings", json={"dataset_version_id": version, "recipe": recipe})
 
 
-def test_figures_stay_after_a_death_and_a_sent_recipe_goes_on(client, version, reel, monkeypatch) -> None:
+def test_figures_stay_after_a_death_and_a_sent_recipe_goes_on(
+    client, version, reel, monkeypatch, children
+) -> None:
     sent = send(client, version, RECIPE)
     assert sent.status_code == 202, sent.text
     job_id = sent.json()["id"]
@@ -74,7 +68,8 @@ def test_figures_stay_after_a_death_and_a_sent_recipe_goes_on(client, version, r
         keep(context, data)
         seen.append(client.get(f"/v1/trainings/{job_id}/metrics").json())
         if (data["stage"], data["epoch"]) == ("two", 1):
-            os.kill(child(), signal.SIGKILL)
+            (child,) = children()
+            os.kill(child, signal.SIGKILL)
 
     monkeypatch.setattr(checkpointing, "keep", keep_and_kill)
     failed = run(job_id)

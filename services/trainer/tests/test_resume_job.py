@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -97,13 +96,6 @@ def has_checkpoint(job_id) -> bool:
     return found is not None and found.checkpoint is not None
 
 
-def child() -> int:
-    found = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    pids = [int(pid) for path in found for pid in path.read_text().split()]
-    (pid,) = [p for p in pids if b"reel_trainer.run" in Path(f"/proc/{p}/cmdline").read_bytes()]
-    return pid
-
-
 def stored(reel) -> set[str]:
     return {found.key for found in reel.storage.list("checkpoints/")}
 
@@ -138,14 +130,17 @@ def test_stopped_after_its_epoch_and_resumed(client, submitted, epochs, reel) ->
     assert row(job["id"]).state == "canceled"
 
 
-def test_an_attempt_goes_on_where_a_killed_child_ended(client, submitted, epochs, reel, monkeypatch) -> None:
+def test_an_attempt_goes_on_where_a_killed_child_ended(
+    client, submitted, epochs, reel, monkeypatch, children
+) -> None:
     epochs(15)
     keep = checkpointing.keep
 
     def keep_and_kill(context, data):
         keep(context, data)
         if data["epoch"] == 1:
-            os.kill(child(), signal.SIGKILL)
+            (child,) = children()
+            os.kill(child, signal.SIGKILL)
 
     monkeypatch.setattr(checkpointing, "keep", keep_and_kill)
     failed = run(submitted)

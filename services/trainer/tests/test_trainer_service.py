@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -211,14 +210,7 @@ def trains(job_id):
     return (row(job_id).progress_message or "").startswith("stage")
 
 
-def children():
-    """The training processes that this test's process has started."""
-    found = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    pids = {int(pid) for path in found for pid in path.read_text().split()}
-    return {p for p in pids if b"reel_trainer.run" in Path(f"/proc/{p}/cmdline").read_bytes()}
-
-
-def test_cancel_stops_the_child(client, dataset, quick) -> None:
+def test_cancel_stops_the_child(client, dataset, quick, children) -> None:
     made = version(client)
     quick(epochs=1000)
     job_id = training(client, made["dataset_version_id"])
@@ -233,7 +225,7 @@ def test_cancel_stops_the_child(client, dataset, quick) -> None:
     assert client.get("/v1/models").json()["data"] == []
 
 
-def test_a_training_that_still_imports_torch_is_canceled_at_once(client, dataset, quick) -> None:
+def test_a_training_that_still_imports_torch_is_canceled_at_once(client, dataset, quick, children) -> None:
     made = version(client)
     quick(epochs=1000)
     job_id = training(client, made["dataset_version_id"])
@@ -260,7 +252,7 @@ def test_a_childs_error_keeps_its_status_and_may_be_tried_again() -> None:
     assert not ChildFailed.retryable
 
 
-def test_draining_gives_the_job_back(client, dataset, quick, reel, monkeypatch) -> None:
+def test_draining_gives_the_job_back(client, dataset, quick, reel, monkeypatch, children) -> None:
     made = version(client)
     quick(epochs=1000)
     job_id = training(client, made["dataset_version_id"])
@@ -274,7 +266,7 @@ def test_draining_gives_the_job_back(client, dataset, quick, reel, monkeypatch) 
     assert not children()
 
 
-def test_a_child_that_is_killed_says_so(client, dataset, quick) -> None:
+def test_a_child_that_is_killed_says_so(client, dataset, quick, children) -> None:
     made = version(client)
     quick(epochs=1000)
     job_id = training(client, made["dataset_version_id"])
