@@ -16,10 +16,9 @@ from load import Load
 from project import Project
 
 from reel_shared.client import Client
-from reel_shared.contracts import JsonObject
+from reel_shared.contracts import QUEUES, JsonObject
 
 CALLERS = 4
-APIS = ("ingest", "augment", "trainer", "inference", "explainer")
 COMPILED_ANEW = """
 import importlib, os, sys
 importlib.import_module(sys.argv[1])
@@ -79,8 +78,8 @@ def check_rights(project: Project) -> None:
 
 
 def check_bytecode(project: Project) -> None:
-    for name in APIS:
-        missing = project.inside(name, "python3", "-", f"reel_{name}.api", text=COMPILED_ANEW).split()
+    for name, module in [*((queue, "api") for queue in QUEUES), ("web", "application")]:
+        missing = project.inside(name, "python3", "-", f"reel_{name}.{module}", text=COMPILED_ANEW).split()
         assert not missing, (name, missing)
     out.print("no start compiles anything")
 

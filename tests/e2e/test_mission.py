@@ -47,8 +47,6 @@ RECIPE = Recipe(
         Stage(name="all", size=96, batch_size=16, frozen=False, epochs=2, lr_max=(2e-4, 2e-3)),
     ],
 )
-GUESSED = 0.2
-"""Of five classes."""
 KINDS_SHOWN = ("trainer.train_model", "explainer.explain_picture")
 LABELLED = 20
 SECONDS_OF_A_JOB = 90.0
@@ -190,7 +188,7 @@ def test_both_trained_versions_hold_the_same_validation_pictures_and_all_are_cer
 def test_the_models_learned_and_say_how(facts: Facts) -> None:
     for result in facts.models.values():
         assert [stage.size for stage in result.stages] == sorted(stage.size for stage in result.stages)
-        assert result.metrics["movie"].accuracy > 2 * GUESSED
+        assert result.metrics["movie"].accuracy > 0.5
         assert {"weights.safetensors", "model.onnx", "model.json"} <= result.files.keys()
     assert facts.accuracy(EVERYTHING, "web") > facts.accuracy(FILMS_ONLY, "web")
 
