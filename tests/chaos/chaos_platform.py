@@ -8,10 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import psutil
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -92,12 +92,10 @@ class Platform:
         pid = int(job.worker.rpartition(":")[2])
         workers = [each.process for each in self._supervisor.programs if each.process is not None]
         worker = next(each for each in workers if each.pid == pid)
-        kin = children(pid)
+        kin = psutil.Process(pid).children()
         worker.kill()
         assert self.job(job_id).state == State.RUNNING
-        self.until(
-            lambda: not any(Path(f"/proc/{each}").exists() for each in kin), "its children end too", 10
-        )
+        self.until(lambda: not any(each.is_running() for each in kin), "its children end too", 10)
 
     @contextmanager
     def storage_frozen(self) -> Iterator[None]:
@@ -150,10 +148,6 @@ def platform(reel: Reel, s3: Seaweed, *, port: int) -> Iterator[Platform]:
         closing.set()
         watcher.join()
         supervisor.stop()
-
-
-def children(parent: int) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def answers(url: str) -> bool:

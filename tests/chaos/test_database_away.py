@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from pathlib import Path
 
+import psutil
 import pytest
 import sqlalchemy as sa
 from chaos_stage import Stage
@@ -67,16 +65,12 @@ def test_a_database_that_hangs_is_waited_for(stage: Stage, postgres: Postgres) -
     stage.worker()
     (job_id,) = stage.submit("work", seconds=1)
     stage.until_running(job_id)
-    hung = [postgres.pid, *children(postgres.pid)]
-    for pid in hung:
-        os.kill(pid, signal.SIGSTOP)
+    server = psutil.Process(postgres.pid)
+    hung = [server, *server.children()]  # it gives each of its processes a group of its own
+    for process in hung:
+        process.suspend()
     time.sleep(3)  # longer than the lease: no heartbeat gets through
-    for pid in reversed(hung):
-        os.kill(pid, signal.SIGCONT)
+    for process in reversed(hung):
+        process.resume()
     stage.until_ended()
     stage.check({"succeeded": 1})
-
-
-def children(parent: int) -> list[int]:
-    """PostgreSQL gives each of its processes a group of its own."""
-    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]

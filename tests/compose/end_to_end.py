@@ -1,4 +1,4 @@
-"""docker compose for real: films to a served and explained model, replicas added, removed and killed under load.
+"""docker compose for real: films to a served and explained model, replicas killed under load, outages of everything.
 
 `make compose-test` builds the images and runs this; it takes minutes and prints what it measured. It fails when a
 request under load fails, a job is lost, or an answer differs after a restart.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from journey import ask, assert_same, commands, finish, out, pictures, timed, train_as_written
 from load import Load
+from outages import take_away
 from project import Project
 
 from reel_shared.client import Client
@@ -116,6 +117,7 @@ def main() -> None:
             before = ask(client, frames)
             scale_under_load(project, frames)
             kill_a_worker(project, client, folder / "rendered")
+            take_away(project, folder / "rendered", frames)
             restart(project, client, frames[0], before)
     out.print("compose: everything held")
 

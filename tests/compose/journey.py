@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -49,9 +50,9 @@ def finish(client: Client, *jobs: JsonObject) -> list[JsonObject]:
 
 
 def shell_lines(page: str, heading: str) -> list[str]:
-    """The first block of shell below a heading of a page of docs/."""
-    section = (ROOT / "docs" / page).read_text().partition(f"## {heading}\n")[2]
-    return section.partition("```sh\n")[2].partition("```")[0].splitlines()
+    """The shell below a heading of a page of docs/, up to the next heading."""
+    section = (ROOT / "docs" / page).read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return [line for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
 
 
 def commands(page: str, heading: str) -> list[list[str]]:

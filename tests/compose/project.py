@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -121,6 +123,36 @@ class Project:
         container: str = self.containers(service)[-1]["Id"]
         subprocess.run(["docker", "kill", container], check=True, capture_output=True)
         return container
+
+    @contextmanager
+    def paused(self, service: str) -> Iterator[None]:
+        """Stop every process of one container of a service, as SIGSTOP would, and let them go on at the end."""
+        container = self.containers(service)[-1]["Id"]
+        subprocess.run(["docker", "pause", container], check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["docker", "unpause", container], check=True, capture_output=True)
+
+    @contextmanager
+    def cut_off(self, service: str, *, network: str) -> Iterator[None]:
+        """Take one container of a service off a network; it and all of its processes live on."""
+        ends = [f"{NAME}_{network}", self.containers(service)[-1]["Id"]]
+        subprocess.run(["docker", "network", "disconnect", *ends], check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["docker", "network", "connect", *ends], check=True, capture_output=True)
+
+    def run(self, service: str, *command: str, text: str) -> str:
+        """Run a command in a new container of a service with ``text`` as its input and return what it prints."""
+        whole = [*self._command, "run", "--rm", "-T", "--no-deps", service, *command]
+        done = subprocess.run(
+            whole, cwd=ROOT, env=self._env, input=text, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"{' '.join(whole)} ended with {done.returncode}\n{done.stderr}")
+        return done.stdout
 
     def revive(self, container: str) -> None:
         subprocess.run(["docker", "start", container], check=True, capture_output=True)

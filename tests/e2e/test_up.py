@@ -7,10 +7,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from reel_shared import contracts
@@ -24,13 +25,11 @@ ClientOf = Callable[[Path], Client]
 def processes_of(data: Path) -> list[str]:
     """Every process whose environment or command line names the data folder."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        if str(data).encode() in text and int(entry.name) != os.getpid():
-            found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            command = " ".join(process.cmdline())
+            if process.pid != os.getpid() and str(data) in f"{command} {process.environ()}":
+                found.append(command)
     return found
 
 

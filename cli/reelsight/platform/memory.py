@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections import defaultdict
-from pathlib import Path
+from contextlib import suppress
+
+import psutil
 
 
 def family_bytes(root: int | None = None) -> int:
@@ -12,24 +12,10 @@ def family_bytes(root: int | None = None) -> int:
 
     Pages that processes share are counted once. Processes that end meanwhile count as nothing.
     """
-    children: dict[int, list[int]] = defaultdict(list)
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, IndexError):
-            continue
-        children[parent].append(int(entry.name))
-    total, waiting = 0, [os.getpid() if root is None else root]
-    while waiting:
-        process = waiting.pop()
-        total += _proportional_bytes(process)
-        waiting.extend(children[process])
+    total = 0
+    with suppress(psutil.NoSuchProcess):
+        first = psutil.Process(root)
+        for process in [first, *first.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                total += process.memory_full_info().pss
     return total
-
-
-def _proportional_bytes(process: int) -> int:
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 import torch
 from PIL import Image as Pillow
@@ -185,11 +185,10 @@ def children() -> Callable[[], set[int]]:
 
     def found() -> set[int]:
         pids = set()
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it may end meanwhile
-                parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent == os.getpid() and b"reel_trainer.run" in (process / "cmdline").read_bytes():
-                    pids.add(int(process.name))
+        for process in psutil.Process().children():
+            with suppress(psutil.NoSuchProcess):  # it may end meanwhile
+                if "reel_trainer.run" in " ".join(process.cmdline()):
+                    pids.add(process.pid)
         return pids
 
     return found

@@ -12,9 +12,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -82,15 +84,13 @@ def state(folder: Path, rank: int, *, weights=True) -> dict:
     return {name: tensor for name, tensor in found.items() if name.startswith("epoch.") != weights}
 
 
-def of_this_training(folder: Path) -> list[int]:
+def of_this_training(folder: Path) -> list[psutil.Process]:
     """Processes whose command names the folder."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if str(folder).encode() in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if str(folder) in " ".join(process.cmdline()):
+                found.append(process)
     return found
 
 
@@ -180,10 +180,10 @@ def test_a_process_that_dies_fails_the_training_in_one_sentence(shapes, tmp_path
 
     def hear(event, data):
         if event == "epoch" and not killed:
-            for pid in of_this_training(tmp_path):
-                if b"RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes():
+            for process in of_this_training(tmp_path):
+                if process.environ().get("RANK") == "1":
                     killed.append(time.monotonic())
-                    os.kill(pid, signal.SIGKILL)
+                    process.kill()
 
     with pytest.raises(ReelError, match=r"One of the .*processes") as failed:
         train(spec(shapes, tmp_path, stages=LONG), tmp_path, hear=hear)
@@ -212,7 +212,7 @@ def test_nothing_outlives_a_worker_that_is_killed(shapes, tmp_path) -> None:
     )
     assert worker.stdout is not None
     assert next(line for line in worker.stdout if line != "log\n") == "progress\n"
-    others = [pid for pid in of_this_training(tmp_path) if pid != worker.pid]
+    others = [process for process in of_this_training(tmp_path) if process.pid != worker.pid]
     assert len(others) == 3, "torchrun and two processes"
     worker.kill()
     worker.communicate(timeout=60)

@@ -92,7 +92,8 @@ class ImageState(StrEnum):
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    # Each process uses a few of all contracts: a validator is built when it is first asked for.
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), defer_build=True)
 
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
