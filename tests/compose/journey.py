@@ -52,7 +52,9 @@ def finish(client: Client, *jobs: JsonObject) -> list[JsonObject]:
 def shell_lines(page: str, heading: str) -> list[str]:
     """The shell below a heading of a page of docs/, up to the next heading."""
     section = (ROOT / "docs" / page).read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    return [line for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
+    return [
+        line for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) for line in block.splitlines()
+    ]
 
 
 def commands(page: str, heading: str) -> list[list[str]]:

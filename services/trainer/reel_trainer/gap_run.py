@@ -13,6 +13,7 @@ from typing import Any
 from reel_shared import manifest as manifests
 from reel_shared.contracts import Model
 from reel_shared.cores import usable_cores
+from reel_shared.imports import without_collections
 from reel_trainer.intervals import judged
 from reel_trainer.leak_gap import gap_interval, neighbours
 from reel_trainer.program import Report, run_program
@@ -36,11 +37,12 @@ class Spec(Model):
 
 def run(spec: Spec, report: Report) -> None:
     """Write the accuracies on both splits, their difference and its interval."""
-    import torch
+    with without_collections():
+        import torch
 
-    from reel_trainer.batches import Places
-    from reel_trainer.evaluation import labels
-    from reel_trainer.training import train_model
+        from reel_trainer.batches import Places
+        from reel_trainer.evaluation import labels
+        from reel_trainer.training import train_model
 
     torch.set_num_threads(usable_cores())
     found: dict[str, Any] = {}

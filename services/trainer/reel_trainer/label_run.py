@@ -15,6 +15,7 @@ from reel_shared import manifest as manifests
 from reel_shared.contracts import Model, Variant
 from reel_shared.cores import usable_cores
 from reel_shared.errors import Unprocessable
+from reel_shared.imports import without_collections
 from reel_shared.manifest import Manifest, ManifestImage, Side
 from reel_shared.model_card import WEIGHTS, load_model_card
 from reel_trainer.intervals import group_of
@@ -44,11 +45,12 @@ def originals(manifest: Manifest) -> list[ManifestImage]:
 
 def run(spec: Spec, report: Report) -> None:
     """Write one line a doubtful picture, the worst first."""
-    import torch
+    with without_collections():
+        import torch
 
-    from reel_networks import WeightsError, build, load_weights
-    from reel_trainer.cache import build_cache
-    from reel_trainer.labels import doubtful, out_of_fold
+        from reel_networks import WeightsError, build, load_weights
+        from reel_trainer.cache import build_cache
+        from reel_trainer.labels import doubtful, out_of_fold
 
     torch.set_num_threads(usable_cores())
     manifest = manifests.load(spec.manifest.read_bytes(), sha256=spec.manifest_sha256)

@@ -15,6 +15,7 @@ from reel_shared import manifest as manifests
 from reel_shared.contracts import Model
 from reel_shared.cores import usable_cores
 from reel_shared.errors import Unprocessable
+from reel_shared.imports import without_collections
 from reel_shared.manifest import Manifest
 from reel_trainer.program import Report, run_program
 from reel_trainer.recipe import Recipe, Stage, batch_of, find_stage
@@ -54,15 +55,16 @@ def sample(manifest: Manifest, recipe: Recipe, stage: Stage, *, steps: int, seed
 
 def run(spec: Spec, report: Report) -> None:
     """Write the points of the sweep, what they suggest, and a picture of them."""
-    import torch
-    from fastai.torch_core import set_seed
+    with without_collections():
+        import torch
+        from fastai.torch_core import set_seed
 
-    from reel_trainer.batches import Batches, Places
-    from reel_trainer.learner import prepare_network, stage_learner
-    from reel_trainer.lr_curve import draw
-    from reel_trainer.lr_sweep import Sweep, suggestions
-    from reel_trainer.precision import effective_precision
-    from reel_trainer.steps import Step
+        from reel_trainer.batches import Batches, Places
+        from reel_trainer.learner import prepare_network, stage_learner
+        from reel_trainer.lr_curve import draw
+        from reel_trainer.lr_sweep import Sweep, suggestions
+        from reel_trainer.precision import effective_precision
+        from reel_trainer.steps import Step
 
     began = time.monotonic()
     torch.set_num_threads(usable_cores())

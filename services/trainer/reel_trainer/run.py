@@ -13,6 +13,7 @@ from reel_shared import manifest as manifests
 from reel_shared.contracts import Model, SplitCertificate
 from reel_shared.cores import usable_cores
 from reel_shared.errors import Unprocessable
+from reel_shared.imports import without_collections
 from reel_shared.manifest import Manifest
 from reel_trainer.leaks import certify
 from reel_trainer.program import Report, run_program, say
@@ -53,12 +54,13 @@ def run(spec: Spec, report: Report) -> None:
     manifest = manifests.load(spec.manifest.read_bytes(), sha256=spec.manifest_sha256)
     proof = _checked(spec, manifest)
     # seconds of imports: only once there is something to train on
-    import torch
+    with without_collections():
+        import torch
 
-    from reel_trainer import preflight
-    from reel_trainer.batches import Places
-    from reel_trainer.group import ShareDone, join
-    from reel_trainer.training import Keeping, train_model
+        from reel_trainer import preflight
+        from reel_trainer.batches import Places
+        from reel_trainer.group import ShareDone, join
+        from reel_trainer.training import Keeping, train_model
 
     group = join()
     threads = spec.threads or max(1, usable_cores() // group.here)

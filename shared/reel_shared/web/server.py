@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import pkgutil
 import signal
+
+from reel_shared.imports import without_collections
 
 GRACE_SECONDS = 10
 """How long requests in flight may take to end after SIGTERM."""
@@ -19,27 +20,25 @@ def main(factory: str) -> None:
     The application itself logs each request; uvicorn's access log would say the same once more.
 
     Args:
-        factory: of the application, as ``package.module:function``. Imported here, and all that is large with it,
-            without garbage collections, which find nothing in modules.
+        factory: of the application, as ``package.module:function``. Imported here, and all that is large with it.
     """
-    gc.disable()
-    import structlog
-    import uvicorn
+    with without_collections():
+        import structlog
+        import uvicorn
 
-    from reel_shared import tracing
-    from reel_shared.settings import settings
-    from reel_shared.telemetry import configure_logging
+        from reel_shared import tracing
+        from reel_shared.settings import settings
+        from reel_shared.telemetry import configure_logging
 
-    configure_logging()
-    web = settings().web
-    if web.host not in _LOOPBACK and "public_demo" not in web.model_fields_set:
-        structlog.get_logger(__name__).warning(
-            "web.open_to_strangers",
-            advice="The demo page takes pictures without a key; set REEL_WEB__PUBLIC_DEMO to true or false.",
-        )
-    application = pkgutil.resolve_name(factory)()
-    tracing.configure(f"{application.title.lower().replace(' ', '-')}-api")
-    settle()
+        configure_logging()
+        web = settings().web
+        if web.host not in _LOOPBACK and "public_demo" not in web.model_fields_set:
+            structlog.get_logger(__name__).warning(
+                "web.open_to_strangers",
+                advice="The demo page takes pictures without a key; set REEL_WEB__PUBLIC_DEMO to true or false.",
+            )
+        application = pkgutil.resolve_name(factory)()
+        tracing.configure(f"{application.title.lower().replace(' ', '-')}-api")
     signal.signal(signal.SIGTERM, _end)
     uvicorn.run(
         application,
@@ -59,14 +58,3 @@ def _end(number: int, _frame: object) -> None:
     tracing.finish()
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
-
-
-def settle() -> None:
-    """Take what is there now, the code itself above all, out of later garbage collections.
-
-    Some 200,000 objects of an application's modules would be walked through by each full collection, which holds every
-    request up for more than 100 ms, and finds nothing: modules live as long as the process. Nor is there a collection
-    now: it takes as long, and less than one object of a hundred would go.
-    """
-    gc.freeze()
-    gc.enable()
