@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+
+import pytest
+
+from reel_shared.imports import without_collections
 
 # Two processes of pytest and what they start share the cores: threads of one small network would only wait for
 # one another, and spin while they do. To be said before anything imports torch.
@@ -19,3 +24,10 @@ pytest_plugins = [
     "reel_shared.testing.browser",
     "reel_shared.testing.answers",
 ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Import all tests, and torch, fastai and all else with them: half of the time would go to garbage collections."""
+    with without_collections():
+        return (yield)
