@@ -47,7 +47,7 @@ scan: dev-ready ## checkov over the Dockerfile and the rendered k8s/, in an envi
 	@# not beside its lock: what looks through scripts/ would look through that too
 	UV_PROJECT_ENVIRONMENT=$(CURDIR)/.uv/scan .uv/uv run --project scripts/scan --frozen python scripts/scan/scan.py $(BIN)/kubectl
 
-compose-test: dev-ready ## docker-compose.yml for real: build, train, serve, scale and kill under load; ARGS=--no-build
+compose-test: dev-ready ## docker-compose.yml for real: build, train, serve, scale and kill under load, take away what it stands on; ARGS=--no-build
 	$(BIN)/python tests/compose/end_to_end.py $(ARGS)
 
 chaos: export REEL_CHAOS_SEEDS ?= 1 2 3

@@ -61,7 +61,8 @@ for name in $SERVICES; do
     printf 'redis://%s:%s@%s/0' "$name" "$(cat "passwords/redis_$name")" "${REEL_REDIS:-redis:6379}" | once "redis_url_$name"
 done
 {
-    echo 'user default off'
+    # Nobody can be this user. The server is, when it reads its append-only file back, and checks rights in transactions.
+    echo 'user default off ~* &* +@all'
     echo 'user probe on nopass resetkeys resetchannels -@all +ping'
     for name in $SERVICES; do
         # Each may send to every queue and counts what callers ask, and has nothing of the others' besides.

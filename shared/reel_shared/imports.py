@@ -22,4 +22,6 @@ def without_collections() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-        atexit.register(gc.unfreeze)  # extension modules complain of what is still there when Python has ended
+        atexit.register(
+            gc.unfreeze
+        )  # extension modules complain of what is still there when Python has ended
