@@ -22,6 +22,5 @@ def without_collections() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-        atexit.register(
-            gc.unfreeze
-        )  # extension modules complain of what is still there when Python has ended
+        # extension modules complain of what is still there when Python has ended
+        atexit.register(gc.unfreeze)
