@@ -41,8 +41,9 @@ SILENCE_SECONDS = 50.0
 OURS = [*QUEUES, *(f"{queue}-worker" for queue in QUEUES), "web", "reaper"]
 KILLS = 8
 """Of one container each, so that no job meets more kills than it has attempts."""
-MOST_GROWTH = 96 * 2**20
-"""Bytes by which a process of ours may be larger after all outages than after the first round of jobs."""
+MOST_GROWTH = 256 * 2**20
+"""Bytes by which a process of ours may be larger after all outages than after the first round of jobs: torch keeps what
+it has needed at once, and needs more when it explains beside others."""
 PROOF = Path(__file__).with_name("proof.py")
 UNDISTURBED = "undisturbed"
 

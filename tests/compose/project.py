@@ -173,15 +173,12 @@ class Project:
 
 def _docker(*arguments: str) -> str:
     """Run docker, again for a while where it refuses: a pause was refused once, as a health check had just begun."""
-    for left in range(DOCKER_TRIES, 0, -1):
+    for _ in range(DOCKER_TRIES):
         done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
         if not done.returncode:
-            break
-        if left > 1:
-            time.sleep(1)
-    else:
-        raise SystemExit(f"docker {' '.join(arguments)} ended with {done.returncode}\n{done.stderr}")
-    return done.stdout
+            return done.stdout
+        time.sleep(1)
+    raise SystemExit(f"docker {' '.join(arguments)} ended with {done.returncode}\n{done.stderr}")
 
 
 def _own_bytes(pid: int) -> int:
