@@ -31,7 +31,7 @@ with reading() as session:
         told[job_id].append(terminal)
     unsent = session.scalars(sa.select(OutboxMessage.job_id)).all()
     pictures = session.execute(
-        sa.select(Image.key, Image.sha256, Image.job_id, Image.movie_id, Image.frame_index, Image.parent_id,
+        sa.select(Image.key, Image.sha256, Image.movie_id, Image.frame_index, Image.parent_id,
                   Image.variant, Image.dataset)
     ).all()  # fmt: skip
 
